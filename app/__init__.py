@@ -1,0 +1,1 @@
+"""Processes and their lifetime: starts, stops, configures, steers and observes; never touches a pixel."""

@@ -1,0 +1,265 @@
+"""The architecture in one screen: what each step promises to the two loops (ingest.py, egress.py) and the worker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from pipelines.values import (
+    F32,
+    U8,
+    Alert,
+    Answer,
+    AnswerCode,
+    CameraHealth,
+    Cause,
+    Frame,
+    FrameResult,
+    ModelCard,
+    Packet,
+    Priority,
+    SlotHeader,
+    StreamInfo,
+    Undecodable,
+)
+
+# --- camera -> packets -> frames (source/) -------------------------------------------------------------------------
+
+
+class Stream(Protocol):
+    """One open stream of one camera. Used by its pump thread only, except `interrupt`."""
+
+    @property
+    def info(self) -> StreamInfo: ...
+
+    def read(self) -> Packet | None:
+        """Next video packet, entered in the camera's ledger; None at the end of a file. Blocks.
+
+        Raises:
+            SourceError: the connection broke, timed out or was interrupted.
+        """
+
+    def decoder(self) -> Decoder:
+        """A fresh decoder for this stream; the caller closes it."""
+
+    def interrupt(self) -> None:
+        """Make a blocked `read` return soon with SourceError. Any thread, any number of times."""
+
+    def close(self) -> None: ...
+
+
+class Source(Protocol):
+    """Where one camera's packets come from."""
+
+    @property
+    def paced(self) -> bool:
+        """True: real time, so frames are dropped rather than delayed. False: a file read as fast as possible."""
+
+    def open(self) -> Stream:
+        """Connect. Blocks at most the configured open timeout.
+
+        Raises:
+            SourceError: with the reason, URL redacted.
+        """
+
+    def interrupt(self) -> None:
+        """Abort a blocked `open`. Any thread."""
+
+
+class Decoder(Protocol):
+    """Packets to pictures, matched by identity. Every packet given comes back exactly once over time."""
+
+    def decode(self, packet: Packet) -> Sequence[Frame | Undecodable]: ...
+
+    def flush(self) -> Sequence[Frame | Undecodable]:
+        """End of stream: all that is still inside, as frames where possible, else as undecodable(flushed)."""
+
+    def close(self) -> None: ...
+
+
+# --- gates (gate/, prefilter/): frame -> go on, or an outcome ------------------------------------------------------
+
+
+class Presence(Protocol):
+    """Is anything there? One per camera, over one shared session. Pump thread."""
+
+    def probability(self, thumbnail: U8, time_ns: int) -> float:
+        """thumbnail: (96, 160) uint8 luma of the whole frame. Returns 0..1. Also feeds the camera's background."""
+
+    def reset(self) -> None:
+        """Scene change: forget the background."""
+
+
+# --- DPU -> worker -> DPU (transport/) -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Slot:
+    """A loaned slot. `payload` is valid until publish or discard."""
+
+    index: int
+    generation: int
+    payload: U8
+    """(payload_bytes,) writable view into the ring."""
+
+
+@dataclass(frozen=True, slots=True)
+class LaneStatistics:
+    """Counters of one lane end since it was made."""
+
+    slots: int
+    free: int
+    peak_used: int
+    loaned: int
+    published: int
+    discarded: int
+    refused_full: int
+    answered: int
+    stale_answers: int
+    """Answers of another epoch or generation: late writes, refused."""
+
+
+class SlotWriter(Protocol):
+    """The sending end of one lane. Thread-safe. Never blocks."""
+
+    @property
+    def card(self) -> ModelCard:
+        """The model the worker at the other end serves."""
+
+    def loan(self, priority: Priority) -> Slot | None:
+        """Lend a free slot to write into, or None when the ring is full for this class."""
+
+    def publish(self, slot: Slot, header: SlotHeader) -> bool:
+        """Hand the slot over. False: the doorbell could not be rung (full), the slot is free again.
+
+        Delivery is not guaranteed: a dead worker loses what it had taken.
+        """
+
+    def discard(self, slot: Slot) -> None: ...
+
+    def statistics(self) -> LaneStatistics: ...
+
+
+class LaneEvents(Protocol):
+    """What a lane tells the DPU's event loop, in the loop's thread."""
+
+    def attached(self, writer: SlotWriter) -> None: ...
+
+    def answered(self, answer: Answer) -> None:
+        """The slot is already free again."""
+
+    def lost(self, tasks: Sequence[int], reason: str) -> None:
+        """The peer is gone; these tasks were published and will never be answered. The writer is dead."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Taken:
+    """A slot in the worker's hands, until it is answered. `payload` is a read-only view into the ring."""
+
+    index: int
+    generation: int
+    header: SlotHeader
+    payload: U8
+    taken_ns: int
+
+
+class SlotReader(Protocol):
+    """The worker's end of one lane. One thread."""
+
+    def take(self) -> Taken | None:
+        """Next published slot, or None. Never blocks."""
+
+    def answer(self, taken: Taken, code: AnswerCode, rows: F32, started_ns: int, finished_ns: int) -> None:
+        """Write the answer and give the slot back. rows: (k, 6) float32, see Answer."""
+
+
+# --- the worker (worker/) ------------------------------------------------------------------------------------------
+
+
+class Engine(Protocol):
+    """Runs one folded model. One thread at a time."""
+
+    @property
+    def card(self) -> ModelCard: ...
+
+    @property
+    def max_batch(self) -> int: ...
+
+    def infer(self, payloads: Sequence[U8], color: F32) -> F32:
+        """One batch: gather the payloads, run, return the rows.
+
+        Args:
+            payloads: b views of (payload_bytes,) uint8, I420 of the model's size.
+            color: (b, 3, 4) float32, see pipelines/color.py.
+
+        Returns:
+            (b, top_k, 6) float32, rows as in Answer.
+
+        Raises:
+            EngineError: this batch failed. DeviceLost: the process must end.
+        """
+
+    def close(self) -> None: ...
+
+
+# --- results -> the world (sink/) ----------------------------------------------------------------------------------
+
+Acked = Callable[[Alert, int], None]
+"""Called in the loop with an alert and the monotonic ns at which the sink's peer acknowledged it."""
+
+
+@dataclass(frozen=True, slots=True)
+class SinkStatistics:
+    """Counters of one sink since start. offered == acked + dropped + waiting + failed, at any instant."""
+
+    offered: int
+    acked: int
+    dropped: int
+    """Buffer full: oldest given up, counted."""
+    failed: int
+    """Refused by the peer for good (too large, not authorised)."""
+    waiting: int
+    connected: bool
+    last_error: str = ""
+
+
+class Sink(Protocol):
+    """One way out. All calls from the event loop; none blocks."""
+
+    @property
+    def name(self) -> str: ...
+
+    def alert(self, alert: Alert) -> None: ...
+
+    def result(self, result: FrameResult) -> None:
+        """A frame's detections, where the sink is configured for them."""
+
+    def health(self, health: CameraHealth) -> None: ...
+
+    async def run(self) -> None:
+        """Deliver until cancelled; reconnects by itself. Returns never, raises only on a bug."""
+
+    async def drain(self, deadline_s: float) -> None:
+        """Deliver what waits, at most this long. `run` is still running."""
+
+    def statistics(self) -> SinkStatistics: ...
+
+
+__all__ = [
+    "Acked",
+    "Cause",
+    "Decoder",
+    "Engine",
+    "LaneEvents",
+    "LaneStatistics",
+    "Presence",
+    "Sink",
+    "SinkStatistics",
+    "Slot",
+    "SlotReader",
+    "SlotWriter",
+    "Source",
+    "Stream",
+    "Taken",
+]

@@ -1,0 +1,402 @@
+"""The values that cross steps: frozen, slotted, without behaviour of their own.
+
+Clock: every `*_ns` is `time.monotonic_ns()` of the host it was taken on, unless the name says `wall`.
+Boxes: `xyxy`, float32, corners x0 y0 x1 y1, in pixels of the picture the docstring names.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+U8 = npt.NDArray[np.uint8]
+F32 = npt.NDArray[np.float32]
+I32 = npt.NDArray[np.int32]
+Boxes = npt.NDArray[np.float32]
+"""(n, 4) float32, xyxy."""
+
+CAMERA_ID_BYTES = 48
+"""A camera id is 1..48 bytes of UTF-8: it travels in the slot header."""
+
+
+class Outcome(StrEnum):
+    """What became of one packet. Each packet gets exactly one. See accounting.py for the law."""
+
+    ASLEEP = "asleep"
+    """Gated before the decoder."""
+    UNDECODABLE = "undecodable"
+    """Corrupt, concealed, parameter sets only, second field, flushed, never output (see Cause)."""
+    PACED = "paced"
+    """Above the analysed rate."""
+    INVALID = "invalid"
+    """The picture says nothing: black, white, frozen, covered."""
+    STILL = "still"
+    """The motion gate saw no change."""
+    EMPTY = "empty"
+    """The presence model saw nobody."""
+    RING_FULL = "ring_full"
+    LATE = "late"
+    """Could not make its deadline, and was refused before the work was done."""
+    SHED = "shed"
+    """Refused by the overload policy."""
+    STOPPED = "stopped"
+    """In flight when its camera was removed or the process drained."""
+    FAILED = "failed"
+    """The work was tried and failed (see Cause)."""
+    DEGRADED = "degraded"
+    """Answered by the DPU's own model."""
+    INFERRED = "inferred"
+    """Answered by a worker, with boxes or none."""
+
+
+class Cause(StrEnum):
+    """Why an outcome was `undecodable`, `invalid`, `late` or `failed`; a label beside the outcome's counter."""
+
+    CORRUPT = "corrupt"
+    CONCEALED = "concealed"
+    PARAMETER_SETS = "parameter_sets"
+    SECOND_FIELD = "second_field"
+    FLUSHED = "flushed"
+    NEVER_OUTPUT = "never_output"
+    BLACK = "black"
+    WHITE = "white"
+    FROZEN = "frozen"
+    COVERED = "covered"
+    AT_PUBLISH = "at_publish"
+    AT_WORKER = "at_worker"
+    NO_WORKER = "no_worker"
+    PEER_LOST = "peer_lost"
+    ENGINE = "engine"
+    WATCHDOG = "watchdog"
+    BAD_INPUT = "bad_input"
+    CHECKSUM = "checksum"
+    INTERNAL = "internal"
+
+
+class AnswerCode(IntEnum):
+    """The worker's answer to one task. 0 is success; the number travels in the slot."""
+
+    OK = 0
+    LATE = 1
+    """Refused before running: it could not have made its deadline."""
+    ENGINE_FAILED = 2
+    WATCHDOG = 3
+    """The batch ran longer than the watchdog allows."""
+    BAD_INPUT = 4
+    """Header or payload does not fit the model."""
+    CHECKSUM = 5
+    DRAINING = 6
+    """The worker is stopping and took no more work."""
+
+
+class Priority(IntEnum):
+    """Class of a camera's tasks. Higher is served first; each class has reserved slots."""
+
+    LOW = 0
+    NORMAL = 1
+    HIGH = 2
+
+
+class PixelFormat(IntEnum):
+    """Layout of a payload. NONE: the payload is a plain tensor of the header's dtype and shape."""
+
+    NONE = 0
+    I420 = 1
+    """Planes Y (h, w), U (h/2, w/2), V (h/2, w/2), rows contiguous, uint8: h * w * 3 / 2 bytes."""
+
+
+class ColorRange(IntEnum):
+    UNSPECIFIED = 0
+    LIMITED = 1
+    FULL = 2
+
+
+class ColorMatrix(IntEnum):
+    UNSPECIFIED = 0
+    BT601 = 1
+    BT709 = 2
+
+
+class CameraState(StrEnum):
+    CONNECTING = "connecting"
+    LIVE = "live"
+    STALLED = "stalled"
+    """Connected, but nothing usable arrives: silent, slow drip, or packets that never decode."""
+    BACKOFF = "backoff"
+    """Waiting before the next attempt."""
+    ENDED = "ended"
+    """A file source reached its end."""
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class StreamInfo:
+    """What the demuxer knows about an opened stream. Sizes are 0 until known."""
+
+    codec: str
+    """FFmpeg's name: h264, hevc, ..."""
+    width_px: int
+    height_px: int
+    fps: float
+    """Nominal frame rate, 0.0 if the stream does not say."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Packet:
+    """One demuxed video packet, not decoded. `sequence` numbers it in its camera's ledger.
+
+    `handle` is the demuxer's own object, opaque to all but the decoder of the same source; it supports the buffer
+    protocol (`memoryview(packet.handle)` is the payload without a copy).
+    """
+
+    sequence: int
+    size_bytes: int
+    is_keyframe: bool
+    pts_ns: int | None
+    """Presentation time in the stream's own clock, unwrapped; None if the stream gives none."""
+    arrival_ns: int
+    """When it reached the machine: demuxer return minus the pump's own lag (DESIGN 7)."""
+    handle: Any
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """One decoded picture as 8-bit 4:2:0 planes. The planes are views; they hold the decoder's buffer alive.
+
+    y: (h, w) uint8; u, v: (ceil(h/2), ceil(w/2)) uint8. Rows may be strided; columns are contiguous.
+    """
+
+    sequence: int
+    """Of the packet it came from, by identity (copy_opaque), never by position."""
+    pts_ns: int | None
+    arrival_ns: int
+    is_keyframe: bool
+    y: U8
+    u: U8
+    v: U8
+    color_range: ColorRange
+    color_matrix: ColorMatrix
+
+    @property
+    def wh(self) -> tuple[int, int]:
+        """(width, height) in source pixels."""
+        return self.y.shape[1], self.y.shape[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Undecodable:
+    """A packet the decoder will never turn into a frame."""
+
+    sequence: int
+    cause: Cause
+
+
+@dataclass(frozen=True, slots=True)
+class Letterbox:
+    """How a source picture sits in the network input; the inverse travels with the frame.
+
+    Horizontal and vertical scale differ by a rounding to even sizes, so both are derived from these integers.
+    """
+
+    source_w: int
+    source_h: int
+    input_w: int
+    input_h: int
+    content_x: int
+    content_y: int
+    content_w: int
+    content_h: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """What one needs to know to feed a folded detector and read its answer. Travels in the ONNX metadata.
+
+    The DPU learns it from the worker at attach; nothing else about the model reaches the DPU.
+    """
+
+    name: str
+    family: str
+    """yolox, yolov8, yolov5, nms_free_*: how the head was decoded when it was folded."""
+    input_w: int
+    input_h: int
+    classes: tuple[str, ...]
+    anchor: str = "center"
+    """Where the letterbox puts the picture: "center" or "top_left"."""
+    pad_rgb: tuple[int, int, int] = (114, 114, 114)
+    channel_order: str = "rgb"
+    """Order the original model wants: "rgb" or "bgr"."""
+    scale: float = 1 / 255
+    """network input = scale * RGB(0..255) + offset, per channel in channel_order."""
+    offset: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    """Divides after scale and offset: network input = (scale * RGB + offset) / std."""
+    top_k: int = 100
+    """Rows of an answer, best first."""
+    score_threshold: float = 0.25
+    """Advice: the threshold the card's author recommends."""
+    nms_iou: float = 0.5
+    nms_free: bool = False
+    sha256: str = ""
+    """Of the original model file."""
+    licence: str = ""
+
+    @property
+    def payload_bytes(self) -> int:
+        """Bytes of one I420 network input."""
+        return self.input_w * self.input_h * 3 // 2
+
+
+@dataclass(frozen=True, slots=True)
+class SlotHeader:
+    """The envelope of one task: all that the worker is told beside the payload. Byte table in transport/layout.py."""
+
+    task: int
+    camera: str
+    model: str
+    arrival_ns: int
+    deadline_ns: int
+    priority: Priority
+    fit: Letterbox
+    color_range: ColorRange
+    color_matrix: ColorMatrix
+    payload_bytes: int
+    pixel_format: PixelFormat = PixelFormat.I420
+    dtype: str = "uint8"
+    shape: tuple[int, ...] = ()
+    flags: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answer:
+    """A worker's answer to one task. `rows` is a copy; it owns its memory.
+
+    rows: (k, 6) float32: x0 y0 x1 y1 in network-input pixels, score, class; best first. Unused rows have score 0.
+    """
+
+    task: int
+    code: AnswerCode
+    rows: F32
+    taken_ns: int = 0
+    started_ns: int = 0
+    finished_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Detections:
+    """Boxes of one frame, structure of arrays, best first.
+
+    xyxy: (n, 4) float32, source px. scores: (n,) float32. classes: (n,) int32, index into the model card's names.
+    """
+
+    xyxy: Boxes
+    scores: F32
+    classes: I32
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """When one task passed each stage, monotonic ns; 0 = did not pass there. Fields stand in order of time."""
+
+    arrival_ns: int = 0
+    read_ns: int = 0
+    """The demuxer returned the packet."""
+    decoded_ns: int = 0
+    gated_ns: int = 0
+    """All gates said go on."""
+    published_ns: int = 0
+    taken_ns: int = 0
+    started_ns: int = 0
+    finished_ns: int = 0
+    answered_ns: int = 0
+    """The answer was read on the DPU."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TaskContext:
+    """What the DPU remembers of a task while the worker has it.
+
+    Bound: one per slot. `frame` is kept only where a snapshot may be wanted, so at most `slots` pictures live.
+    """
+
+    task: int
+    camera: str
+    sequence: int
+    fit: Letterbox
+    timeline: Timeline
+    wall_ms: int
+    """Wall clock of the arrival, milliseconds since the epoch: for payloads only."""
+    presence: float = 1.0
+    frame: Frame | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FrameResult:
+    """One frame's detections in source pixels, ready for episodes and sinks."""
+
+    camera: str
+    task: int
+    sequence: int
+    wall_ms: int
+    source_wh: tuple[int, int]
+    detections: Detections
+    class_names: tuple[str, ...]
+    """The model's class names; `detections.classes` indexes them."""
+    model: str
+    timeline: Timeline
+    degraded: str | None = None
+    source: str = "gate"
+    """"gate", or "audit" when the audit found it."""
+    frame: Frame | None = None
+
+
+class AlertType(StrEnum):
+    NEW = "new"
+    UPDATE = "update"
+    END = "end"
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One record of an episode; `new`, `update` and `end` share `event_id`.
+
+    boxes: xyxy in source pixels, one per class and score. The wire form is event/payload.py.
+    """
+
+    event_id: str
+    type: AlertType
+    camera_id: str
+    time_ms: int
+    """Wall clock of the frame's arrival."""
+    started_ms: int
+    boxes: tuple[tuple[float, float, float, float], ...]
+    classes: tuple[str, ...]
+    scores: tuple[float, ...]
+    source_wh: tuple[int, int]
+    task_id: str
+    model: str
+    timeline: Timeline = field(default_factory=Timeline)
+    degraded: str | None = None
+    source: str = "gate"
+    snapshot: str | None = None
+    """Path of a JPEG file, or its base64 text when inline (see SnapshotOptions)."""
+
+
+@dataclass(frozen=True, slots=True)
+class CameraHealth:
+    """A change of a camera's state, or of what its picture is worth."""
+
+    camera_id: str
+    state: CameraState
+    time_ms: int
+    reason: str = ""
+    """For people; URLs redacted."""
+    picture: Cause | None = None
+    """black, white, frozen, covered; None when the picture is sound."""
