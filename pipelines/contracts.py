@@ -13,10 +13,10 @@ from pipelines.values import (
     Answer,
     AnswerCode,
     CameraHealth,
-    Cause,
     Frame,
     FrameResult,
     ModelCard,
+    Outcome,
     Packet,
     Priority,
     SlotHeader,
@@ -78,7 +78,14 @@ class Decoder(Protocol):
     def close(self) -> None: ...
 
 
-# --- gates (gate/, prefilter/): frame -> go on, or an outcome ------------------------------------------------------
+# --- gates (gate/, prefilter/): packet or frame -> go on, or an outcome --------------------------------------------
+
+
+class PacketGate(Protocol):
+    """The one decision point before the decoder. One per camera; pump thread."""
+
+    def refuse(self, packet: Packet) -> Outcome | None:
+        """None: decode it. Else the packet's outcome (asleep, shed); it never reaches the decoder."""
 
 
 class Presence(Protocol):
@@ -87,8 +94,14 @@ class Presence(Protocol):
     def probability(self, thumbnail: U8, time_ns: int) -> float:
         """thumbnail: (96, 160) uint8 luma of the whole frame. Returns 0..1. Also feeds the camera's background."""
 
+    def observe(self, thumbnail: U8, time_ns: int) -> None:
+        """Feed the background only: this frame is not asked about. Every analysed frame goes to one of the two."""
+
+    def ready(self, time_ns: int) -> bool:
+        """False while the background is still being learned (start, scene change): let every frame pass."""
+
     def reset(self) -> None:
-        """Scene change: forget the background."""
+        """Scene change or new connection: learn the background anew."""
 
 
 # --- DPU -> worker -> DPU (transport/) -----------------------------------------------------------------------------
@@ -244,22 +257,3 @@ class Sink(Protocol):
         """Deliver what waits, at most this long. `run` is still running."""
 
     def statistics(self) -> SinkStatistics: ...
-
-
-__all__ = [
-    "Acked",
-    "Cause",
-    "Decoder",
-    "Engine",
-    "LaneEvents",
-    "LaneStatistics",
-    "Presence",
-    "Sink",
-    "SinkStatistics",
-    "Slot",
-    "SlotReader",
-    "SlotWriter",
-    "Source",
-    "Stream",
-    "Taken",
-]

@@ -331,6 +331,8 @@ class TaskContext:
     sequence: int
     fit: Letterbox
     timeline: Timeline
+    time_ns: int
+    """Camera time: the arrival of a live frame, media time of a file that is read as fast as possible."""
     wall_ms: int
     """Wall clock of the arrival, milliseconds since the epoch: for payloads only."""
     presence: float = 1.0

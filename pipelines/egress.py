@@ -1,0 +1,193 @@
+"""Loop 2: from a worker's answer to alerts at the sinks. Everything here runs in the event loop.
+
+    answer -> settle -> threshold, NMS, restore -> episode -> snapshot -> sinks
+
+The snapshot is the only step that leaves the loop's thread (JPEG encoding); alerts keep their order because one task
+handles them one by one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from pipelines.accounting import Ledger
+from pipelines.contracts import Sink, SlotWriter
+from pipelines.event.episode import EpisodeTracker
+from pipelines.event.snapshot import Snapshotter
+from pipelines.inflight import InFlight
+from pipelines.postprocess.decode import detect
+from pipelines.values import (
+    Alert,
+    AlertType,
+    Answer,
+    AnswerCode,
+    CameraHealth,
+    Cause,
+    FrameResult,
+    ModelCard,
+    Outcome,
+    TaskContext,
+)
+
+OUTCOME_OF_CODE: dict[AnswerCode, tuple[Outcome, Cause | None]] = {
+    AnswerCode.OK: (Outcome.INFERRED, None),
+    AnswerCode.LATE: (Outcome.LATE, Cause.AT_WORKER),
+    AnswerCode.ENGINE_FAILED: (Outcome.FAILED, Cause.ENGINE),
+    AnswerCode.WATCHDOG: (Outcome.FAILED, Cause.WATCHDOG),
+    AnswerCode.BAD_INPUT: (Outcome.FAILED, Cause.BAD_INPUT),
+    AnswerCode.CHECKSUM: (Outcome.FAILED, Cause.CHECKSUM),
+    AnswerCode.DRAINING: (Outcome.FAILED, Cause.NO_WORKER),
+}
+
+_SNAPSHOT_QUEUE = 64
+"""Alerts waiting for their snapshot; beyond it alerts go out without one, counted."""
+
+
+@dataclass(slots=True)
+class CameraOut:
+    """One camera's half of loop 2."""
+
+    ledger: Ledger
+    tracker: EpisodeTracker
+    min_score: float
+    set_alive: Callable[[bool], None]
+    """Tells the pump whether an episode lives, so that a standing person does not end it."""
+    paced: bool = True
+    """False: time is the media's, and only answers move it."""
+    snapshotter: Snapshotter | None = None
+
+
+class Egress:
+    """Turns answers into alerts. Implements contracts.LaneEvents."""
+
+    def __init__(
+        self,
+        inflight: InFlight,
+        sinks: Sequence[Sink],
+        on_result: Callable[[FrameResult], None],
+        on_worker: Callable[[bool, str], None],
+    ) -> None:
+        self._inflight = inflight
+        self._sinks = sinks
+        self._on_result = on_result
+        self._on_worker = on_worker
+        self._cameras: dict[str, CameraOut] = {}
+        self._card: ModelCard | None = None
+        self._queue: asyncio.Queue[tuple[Alert, FrameResult | None]] = asyncio.Queue(_SNAPSHOT_QUEUE)
+        self.alerts = 0
+        """Episodes begun."""
+        self.snapshots_skipped = 0
+        self.orphans = 0
+        """Answers to tasks that were settled before (their camera was removed)."""
+
+    # --- cameras come and go ---------------------------------------------------------------------------------------
+
+    def add(self, camera: str, out: CameraOut) -> None:
+        self._cameras[camera] = out
+
+    def remove(self, camera: str) -> None:
+        """Settle the camera's tasks as stopped and end its episode. Its pump has ended."""
+        out = self._cameras.pop(camera)
+        for context in self._inflight.close_camera(camera):
+            out.ledger.settle(context.sequence, Outcome.STOPPED)
+        self._emit(out, out.tracker.close(time.monotonic_ns(), "camera stopped"), None)
+
+    # --- contracts.LaneEvents --------------------------------------------------------------------------------------
+
+    def attached(self, writer: SlotWriter) -> None:
+        self._card = writer.card
+        self._inflight.writer = writer
+        self._on_worker(True, f"model {writer.card.name}")
+
+    def answered(self, answer: Answer) -> None:
+        context = self._inflight.close(answer.task)
+        if context is None or (out := self._cameras.get(context.camera)) is None:
+            self.orphans += 1
+            return
+        outcome, cause = OUTCOME_OF_CODE[answer.code]
+        out.ledger.settle(context.sequence, outcome, cause)
+        if answer.code is AnswerCode.OK and self._card is not None:
+            self._result(context, answer, out, self._card)
+
+    def lost(self, tasks: Sequence[int], reason: str) -> None:
+        self._inflight.writer = None
+        for task in tasks:
+            context = self._inflight.close(task)
+            if context is not None and context.camera in self._cameras:
+                self._cameras[context.camera].ledger.settle(context.sequence, Outcome.FAILED, Cause.PEER_LOST)
+        self._on_worker(False, reason)
+
+    # --- results ---------------------------------------------------------------------------------------------------
+
+    def _result(self, context: TaskContext, answer: Answer, out: CameraOut, card: ModelCard) -> None:
+        now_ns = time.monotonic_ns()
+        self._inflight.observe_turnaround(now_ns - context.timeline.published_ns)
+        result = FrameResult(
+            camera=context.camera,
+            task=context.task,
+            sequence=context.sequence,
+            wall_ms=context.wall_ms,
+            source_wh=(context.fit.source_w, context.fit.source_h),
+            detections=detect(answer.rows, context.fit, card, out.min_score),
+            class_names=card.classes,
+            model=card.name,
+            timeline=replace(
+                context.timeline,
+                taken_ns=answer.taken_ns,
+                started_ns=answer.started_ns,
+                finished_ns=answer.finished_ns,
+                answered_ns=now_ns,
+            ),
+            frame=context.frame,
+        )
+        self._on_result(result)
+        for sink in self._sinks:
+            sink.result(result)
+        self._emit(out, out.tracker.update(result, context.time_ns), result)
+        out.set_alive(out.tracker.alive)
+
+    def tick(self, now_ns: int) -> None:
+        """Ends episodes whose time has run out. A few times a second."""
+        for out in self._cameras.values():
+            if out.paced and out.tracker.alive:
+                self._emit(out, out.tracker.tick(now_ns), None)
+                out.set_alive(out.tracker.alive)
+
+    def health(self, health: CameraHealth) -> None:
+        for sink in self._sinks:
+            sink.health(health)
+
+    # --- alerts ----------------------------------------------------------------------------------------------------
+
+    def _emit(self, out: CameraOut, alerts: Sequence[Alert], result: FrameResult | None) -> None:
+        for alert in alerts:
+            self.alerts += alert.type is AlertType.NEW
+            wants_snapshot = out.snapshotter is not None and alert.type is AlertType.NEW
+            try:
+                self._queue.put_nowait((alert, result if wants_snapshot else None))
+            except asyncio.QueueFull:
+                self.snapshots_skipped += 1
+                self._offer(alert)
+
+    def _offer(self, alert: Alert) -> None:
+        for sink in self._sinks:
+            sink.alert(alert)
+
+    async def run(self) -> None:
+        """Give alerts their snapshots and offer them to the sinks, in order. Until cancelled."""
+        while True:
+            alert, result = await self._queue.get()
+            try:
+                out = self._cameras.get(alert.camera_id)
+                if result is not None and result.frame is not None and out is not None and out.snapshotter is not None:
+                    alert = await asyncio.to_thread(out.snapshotter.attach, alert, result)
+            finally:
+                self._offer(alert)
+                self._queue.task_done()
+
+    async def drain(self) -> None:
+        """Wait until every alert so far was offered to the sinks. `run` must be running."""
+        await self._queue.join()

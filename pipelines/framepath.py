@@ -1,0 +1,237 @@
+"""The frame's half of loop 1: from a decoded picture to a published slot, or to the outcome that ended it.
+
+Cheap questions first: rate, one small picture, validity, motion, presence. Only a frame that all of them let go on is
+resized, straight into the slot: the one copy of pixels.
+
+A frame goes on whatever motion and presence say when
+  * the heartbeat is due (nothing may sleep for ever),
+  * an episode of this camera is alive (at `alive_fps`, so that a standing person does not end the episode),
+  * presence has not yet learned the scene (start, scene change).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from pydantic import BaseModel, Field
+
+from pipelines.accounting import Ledger
+from pipelines.color import resolve
+from pipelines.contracts import Presence, Slot, SlotWriter
+from pipelines.gate.motion import MotionGate
+from pipelines.gate.pace import Pacer
+from pipelines.inflight import InFlight
+from pipelines.prefilter.validity import Validity
+from pipelines.preprocess.letterbox import fit
+from pipelines.preprocess.planes import pad_yuv, write_planes
+from pipelines.preprocess.thumbnail import luma_thumbnail
+from pipelines.values import (
+    U8,
+    Cause,
+    Frame,
+    Letterbox,
+    ModelCard,
+    Outcome,
+    Priority,
+    SlotHeader,
+    TaskContext,
+    Timeline,
+)
+
+_FOR_EVER_NS = 3600 * 1_000_000_000
+_PATIENCE_S = 0.0005
+
+
+class PathOptions(BaseModel, frozen=True, extra="forbid"):
+    """When frames of a camera are looked at, and how long an answer is worth waiting for."""
+
+    analyse_fps: float = Field(5.0, ge=0, le=120, description="Frames analysed per second; 0 = every frame.")
+    deadline_ms: int = Field(
+        1000, ge=10, description="From a frame's arrival to its answer, ms; later is not worth the work."
+    )
+    priority: Priority = Field(Priority.NORMAL, description="low, normal or high: which tasks are served first.")
+    heartbeat_s: float = Field(15.0, ge=1, description="One frame passes motion and presence at least this often, s.")
+    alive_fps: float = Field(
+        2.0, ge=0.5, description="Frames per second that pass motion and presence while an episode is alive."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class PathParts:
+    """What build.py assembles for one camera's frames."""
+
+    camera: str
+    options: PathOptions
+    ledger: Ledger
+    motion: Callable[[], MotionGate] | None
+    validity: Validity | None
+    presence: Presence | None
+    presence_threshold: float
+    inflight: InFlight
+    paced: bool
+    """False: a file read as fast as possible; it waits for a slot instead of dropping, and has no deadline."""
+    keep_frame: bool
+    """Snapshots are wanted: hold the source picture until the answer."""
+    picture: Callable[[Cause | None], None]
+    """Told when the picture becomes invalid (the cause) or sound again (None)."""
+    stopping: Callable[[], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class _Ask:
+    """What the gates learned of a frame that goes on."""
+
+    time_ns: int
+    presence: float
+    deadline_ns: int
+    timeline: Timeline
+
+
+class FramePath:
+    """One camera's steps after the decoder. Pump thread, but for `episode_alive`, which the event loop writes."""
+
+    def __init__(self, parts: PathParts) -> None:
+        self._parts = parts
+        self._picture: Cause | None = None
+        self._fit: Letterbox | None = None
+        self._pad: tuple[int, int, int] = (16, 128, 128)
+        self._fit_key: object = None
+        self.episode_alive = False
+        """Written by the event loop, read by the pump."""
+        self.restart()
+
+    def restart(self) -> None:
+        """A new connection: its clock and picture may be other ones. What the gates learned is kept where it can be."""
+        options = self._parts.options
+        self._pacer = Pacer(options.analyse_fps)
+        self._alive_pacer = Pacer(options.alive_fps)
+        self._heartbeat = Pacer(1 / options.heartbeat_s)
+        self._motion = self._parts.motion() if self._parts.motion else None
+        if self._parts.presence is not None:
+            self._parts.presence.reset()
+
+    def frame(self, frame: Frame, read_ns: int, decoded_ns: int) -> None:
+        """Take one picture to its slot or its outcome. Blocks only for the work (and, unpaced, for a free slot)."""
+        parts = self._parts
+        time_ns = frame.arrival_ns if parts.paced or frame.pts_ns is None else frame.pts_ns
+        if not self._pacer.due(time_ns):
+            parts.ledger.settle(frame.sequence, Outcome.PACED)
+            return
+        thumbnail = luma_thumbnail(frame.y)
+        if (cause := self._invalid(frame, thumbnail, time_ns)) is not None:
+            parts.ledger.settle(frame.sequence, Outcome.INVALID, cause)
+            return
+        presence, refused = self._worth(thumbnail, time_ns)
+        if refused is not None:
+            parts.ledger.settle(frame.sequence, refused)
+            return
+        gated_ns = time.monotonic_ns()
+        timeline = Timeline(frame.arrival_ns, read_ns, decoded_ns, gated_ns)
+        self._send(frame, _Ask(time_ns, presence, self._deadline_ns(frame, gated_ns), timeline))
+
+    # --- the questions ---------------------------------------------------------------------------------------------
+
+    def _invalid(self, frame: Frame, thumbnail: U8, time_ns: int) -> Cause | None:
+        if self._parts.validity is None:
+            return None
+        cause = self._parts.validity.check(frame.y, thumbnail, frame.is_keyframe, time_ns)
+        if cause is not self._picture:
+            self._picture = cause
+            self._parts.picture(cause)
+        return cause
+
+    def _worth(self, thumbnail: U8, time_ns: int) -> tuple[float, Outcome | None]:
+        """(presence probability, None to go on or the outcome). Motion and presence see every analysed frame."""
+        presence = self._parts.presence
+        moving = True
+        if self._motion is not None:
+            verdict = self._motion.update(thumbnail, time_ns)
+            moving = verdict.moving
+            if verdict.scene_change and presence is not None:
+                presence.reset()
+        anyway = self._heartbeat.due(time_ns) | (self.episode_alive and self._alive_pacer.due(time_ns))
+        if presence is None:
+            return 1.0, None if moving or anyway else Outcome.STILL
+        if not moving and not anyway:
+            presence.observe(thumbnail, time_ns)
+            return 0.0, Outcome.STILL
+        probability = presence.probability(thumbnail, time_ns)
+        if probability >= self._parts.presence_threshold or anyway or not presence.ready(time_ns):
+            return probability, None
+        return probability, Outcome.EMPTY
+
+    # --- the one copy ----------------------------------------------------------------------------------------------
+
+    def _send(self, frame: Frame, ask: _Ask) -> None:
+        parts = self._parts
+        writer = parts.inflight.writer
+        if writer is None:
+            parts.ledger.settle(frame.sequence, Outcome.FAILED, Cause.NO_WORKER)
+        elif ask.timeline.gated_ns + parts.inflight.turnaround_ns > ask.deadline_ns:
+            parts.ledger.settle(frame.sequence, Outcome.LATE, Cause.AT_PUBLISH)
+        elif (slot := self._loan(writer)) is None:
+            parts.ledger.settle(frame.sequence, Outcome.STOPPED if parts.stopping() else Outcome.RING_FULL)
+        else:
+            self._publish(frame, ask, writer, slot)
+
+    def _deadline_ns(self, frame: Frame, gated_ns: int) -> int:
+        if not self._parts.paced:
+            return gated_ns + _FOR_EVER_NS
+        return frame.arrival_ns + self._parts.options.deadline_ms * 1_000_000
+
+    def _loan(self, writer: SlotWriter) -> Slot | None:
+        slot = writer.loan(self._parts.options.priority)
+        while slot is None and not self._parts.paced and not self._parts.stopping():
+            if self._parts.inflight.writer is not writer:
+                return None
+            time.sleep(_PATIENCE_S)
+            slot = writer.loan(self._parts.options.priority)
+        return slot
+
+    def _publish(self, frame: Frame, ask: _Ask, writer: SlotWriter, slot: Slot) -> None:
+        parts = self._parts
+        where = self._geometry(frame, writer.card)
+        write_planes(frame, where, self._pad, slot.payload)
+        published_ns = time.monotonic_ns()
+        context = TaskContext(
+            task=parts.inflight.number(),
+            camera=parts.camera,
+            sequence=frame.sequence,
+            fit=where,
+            timeline=replace(ask.timeline, published_ns=published_ns),
+            time_ns=ask.time_ns,
+            wall_ms=(time.time_ns() - (published_ns - frame.arrival_ns)) // 1_000_000,
+            presence=ask.presence,
+            frame=frame if parts.keep_frame else None,
+        )
+        parts.inflight.open(context)  # before publish: the answer may come first
+        header = self._header(frame, context, ask.deadline_ns, writer.card)
+        if not writer.publish(slot, header) and parts.inflight.close(context.task) is not None:
+            parts.ledger.settle(frame.sequence, Outcome.RING_FULL)
+
+    def _header(self, frame: Frame, context: TaskContext, deadline_ns: int, card: ModelCard) -> SlotHeader:
+        color_range, matrix = resolve(frame.color_range, frame.color_matrix, frame.wh[1])
+        return SlotHeader(
+            task=context.task,
+            camera=context.camera,
+            model=card.name,
+            arrival_ns=frame.arrival_ns,
+            deadline_ns=deadline_ns,
+            priority=self._parts.options.priority,
+            fit=context.fit,
+            color_range=color_range,
+            color_matrix=matrix,
+            payload_bytes=card.payload_bytes,
+            shape=(card.input_h * 3 // 2, card.input_w),
+        )
+
+    def _geometry(self, frame: Frame, card: ModelCard) -> Letterbox:
+        key = (frame.wh, frame.color_range, frame.color_matrix, card)
+        if self._fit is None or key != self._fit_key:
+            color_range, matrix = resolve(frame.color_range, frame.color_matrix, frame.wh[1])
+            self._fit = fit(frame.wh, (card.input_w, card.input_h), card.anchor)
+            self._pad = pad_yuv(card, color_range, matrix)
+            self._fit_key = key
+        return self._fit

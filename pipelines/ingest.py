@@ -1,0 +1,209 @@
+"""Loop 1: one thread per camera, from packets to published slots.
+
+The walk of one packet, in order; each step may end it with an outcome:
+
+    read -> packet gate -> decode -> pace -> thumbnail -> validity -> motion -> presence -> loan -> planes -> publish
+
+The thread owns its camera's objects; the event loop only calls `start`, `stop`, `tick`, `join` and reads counters.
+asyncio is not imported here. PyAV, OpenCV and onnxruntime release the GIL while they work.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pipelines.accounting import Ledger
+from pipelines.contracts import Decoder, PacketGate, Source, Stream
+from pipelines.errors import SourceError
+from pipelines.framepath import FramePath
+from pipelines.source.backoff import Backoff
+from pipelines.source.watch import StreamWatch
+from pipelines.values import CameraHealth, CameraState, Cause, Frame, Outcome, Packet, Undecodable
+
+_STOP_GRACE_S = 0.25
+"""Between two interrupts of a pump that is asked to stop: a new blocking call may just have begun."""
+
+
+@dataclass(frozen=True, slots=True)
+class PumpParts:
+    """What build.py assembles for one camera."""
+
+    camera: str
+    ledger: Ledger
+    source: Source
+    gate: PacketGate
+    path: FramePath
+    watch: StreamWatch
+    backoff: Backoff
+    turn_s: Callable[[], float]
+    """Seconds to wait before this open: opens of a process are spread in time."""
+    tell: Callable[[CameraHealth], None]
+    """Called from the pump thread with each change of state; must hand over to the loop by itself."""
+
+
+class Pump:
+    """A camera's thread: connect, read, gate, publish; reconnect for ever, until stopped."""
+
+    def __init__(self, parts: PumpParts) -> None:
+        self._parts = parts
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"pump[{parts.camera}]", daemon=True)
+        self._stream: Stream | None = None
+        self.state = CameraState.CONNECTING
+        self.reason = ""
+        self.connects = 0
+        self.decoded = 0
+        self.error: BaseException | None = None
+        """What ended the thread if it was a bug; the owner reports it."""
+
+    @property
+    def camera(self) -> str:
+        return self._parts.camera
+
+    @property
+    def ledger(self) -> Ledger:
+        return self._parts.ledger
+
+    @property
+    def path(self) -> FramePath:
+        return self._parts.path
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ask the thread to end; returns at once. Any thread."""
+        self._stop.set()
+        self._interrupt()
+
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def join(self, timeout_s: float) -> bool:
+        """Wait for the thread to end, interrupting what it is blocked in. Blocks. True when it ended."""
+        deadline = time.monotonic() + timeout_s
+        while self._thread.is_alive() and (left := deadline - time.monotonic()) > 0:
+            self._thread.join(min(left, _STOP_GRACE_S))
+            if self._thread.is_alive():
+                self._interrupt()
+        return not self._thread.is_alive()
+
+    def tick(self, now_ns: int) -> None:
+        """The event loop's look at the camera, a few times a second: breaks a read that has gone silent."""
+        if self.state is not CameraState.LIVE:
+            return
+        if self._parts.watch.tick(now_ns) is CameraState.STALLED:
+            self._say(CameraState.STALLED, self._parts.watch.reason)
+            self._interrupt()
+
+    def _interrupt(self) -> None:
+        stream = self._stream
+        if stream is not None:
+            stream.interrupt()
+        else:
+            self._parts.source.interrupt()
+
+    def _say(self, state: CameraState, reason: str = "") -> None:
+        self.state, self.reason = state, reason
+        wall_ms = time.time_ns() // 1_000_000
+        self._parts.tell(CameraHealth(self._parts.camera, state, wall_ms, reason))
+
+    # --- the thread ------------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            while not self._stop.is_set():
+                if self._stop.wait(self._parts.turn_s()):
+                    break
+                if self._attempt():
+                    return
+        except BaseException as error:
+            self.error = error
+            self._say(CameraState.STOPPED, f"internal error: {error!r}")
+            raise
+        finally:
+            if self.state is not CameraState.ENDED:
+                self._say(CameraState.STOPPED, self.reason if self.error else "")
+
+    def _attempt(self) -> bool:
+        """One connection, from open to loss. True when the source has ended for good."""
+        self._say(CameraState.CONNECTING, self.reason)
+        try:
+            stream = self._parts.source.open()
+        except SourceError as error:
+            self._back_off(str(error))
+            return False
+        self._stream = stream
+        try:
+            self._serve(stream)
+        except SourceError as error:
+            self._back_off(str(error))
+            return False
+        finally:
+            self._stream = None
+            stream.close()
+        if self._stop.is_set():
+            return False
+        self._say(CameraState.ENDED, "end of file")
+        return True
+
+    def _back_off(self, reason: str) -> None:
+        if self._stop.is_set():
+            return
+        wait_s = self._parts.backoff.failed(time.monotonic_ns())
+        self._say(CameraState.BACKOFF, f"{reason}; next attempt in {wait_s:.1f} s")
+        self._stop.wait(wait_s)
+
+    def _serve(self, stream: Stream) -> None:
+        parts = self._parts
+        self.connects += 1
+        parts.watch.connected(time.monotonic_ns())
+        parts.path.restart()
+        decoder = stream.decoder()
+        ended = False
+        try:
+            while not self._stop.is_set():
+                packet = stream.read()
+                if packet is None:
+                    ended = True
+                    break
+                self._packet(packet, decoder)
+        finally:
+            self._flush(decoder, ended)
+
+    def _packet(self, packet: Packet, decoder: Decoder) -> None:
+        read_ns = time.monotonic_ns()
+        self._parts.watch.packet(read_ns)
+        refused = self._parts.gate.refuse(packet)
+        if refused is not None:
+            self._parts.ledger.settle(packet.sequence, refused)
+            return
+        for item in decoder.decode(packet):
+            self._decoded(item, read_ns)
+
+    def _decoded(self, item: Frame | Undecodable, read_ns: int) -> None:
+        if isinstance(item, Undecodable):
+            self._parts.ledger.settle(item.sequence, Outcome.UNDECODABLE, item.cause)
+            return
+        self.decoded += 1
+        now_ns = time.monotonic_ns()
+        self._parts.watch.frame(now_ns)
+        if self.state is not CameraState.LIVE:
+            self._parts.backoff.succeeded(now_ns)
+            self._say(CameraState.LIVE)
+        self._parts.path.frame(item, read_ns, now_ns)
+
+    def _flush(self, decoder: Decoder, ended: bool) -> None:
+        """Settle what is inside the decoder: pictures at the end of a file, an outcome in any other case."""
+        for item in decoder.flush():
+            if ended and not self._stop.is_set():
+                self._decoded(item, time.monotonic_ns())
+            elif self._stop.is_set():
+                self._parts.ledger.settle(item.sequence, Outcome.STOPPED)
+            else:
+                self._parts.ledger.settle(item.sequence, Outcome.UNDECODABLE, Cause.FLUSHED)
+        decoder.close()
