@@ -84,6 +84,10 @@ class Decoder(Protocol):
 class PacketGate(Protocol):
     """The one decision point before the decoder. One per camera; pump thread."""
 
+    @property
+    def decoding(self) -> bool:
+        """Packets go to the decoder now; False: the camera sleeps, and no picture is expected."""
+
     def refuse(self, packet: Packet) -> Outcome | None:
         """None: decode it. Else the packet's outcome (asleep, shed); it never reaches the decoder."""
 

@@ -141,6 +141,7 @@ class Egress:
                 finished_ns=answer.finished_ns,
                 answered_ns=now_ns,
             ),
+            time_ns=context.time_ns,
             frame=context.frame,
         )
         self._on_result(result)

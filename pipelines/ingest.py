@@ -36,7 +36,8 @@ class PumpParts:
     source: Source
     gate: PacketGate
     path: FramePath
-    watch: StreamWatch
+    watch: Callable[[int], StreamWatch]
+    """Makes the watch of one connection, opened at the given ns."""
     backoff: Backoff
     turn_s: Callable[[], float]
     """Seconds to wait before this open: opens of a process are spread in time."""
@@ -52,6 +53,7 @@ class Pump:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"pump[{parts.camera}]", daemon=True)
         self._stream: Stream | None = None
+        self._watch = parts.watch(time.monotonic_ns())
         self.state = CameraState.CONNECTING
         self.reason = ""
         self.connects = 0
@@ -94,10 +96,11 @@ class Pump:
 
     def tick(self, now_ns: int) -> None:
         """The event loop's look at the camera, a few times a second: breaks a read that has gone silent."""
-        if self.state is not CameraState.LIVE:
+        if self._stream is None or self.state is CameraState.STALLED:
             return
-        if self._parts.watch.tick(now_ns) is CameraState.STALLED:
-            self._say(CameraState.STALLED, self._parts.watch.reason)
+        verdict = self._watch.tick(now_ns, self._parts.gate.decoding)
+        if verdict.state is CameraState.STALLED:
+            self._say(CameraState.STALLED, verdict.reason)
             self._interrupt()
 
     def _interrupt(self) -> None:
@@ -161,7 +164,7 @@ class Pump:
     def _serve(self, stream: Stream) -> None:
         parts = self._parts
         self.connects += 1
-        parts.watch.connected(time.monotonic_ns())
+        self._watch = parts.watch(time.monotonic_ns())
         parts.path.restart()
         decoder = stream.decoder()
         ended = False
@@ -177,7 +180,7 @@ class Pump:
 
     def _packet(self, packet: Packet, decoder: Decoder) -> None:
         read_ns = time.monotonic_ns()
-        self._parts.watch.packet(read_ns)
+        self._watch.packet(read_ns)
         refused = self._parts.gate.refuse(packet)
         if refused is not None:
             self._parts.ledger.settle(packet.sequence, refused)
@@ -191,9 +194,9 @@ class Pump:
             return
         self.decoded += 1
         now_ns = time.monotonic_ns()
-        self._parts.watch.frame(now_ns)
+        self._watch.frame(now_ns)
         if self.state is not CameraState.LIVE:
-            self._parts.backoff.succeeded(now_ns)
+            self._parts.backoff.healthy(now_ns)
             self._say(CameraState.LIVE)
         self._parts.path.frame(item, read_ns, now_ns)
 

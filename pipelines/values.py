@@ -353,6 +353,8 @@ class FrameResult:
     """The model's class names; `detections.classes` indexes them."""
     model: str
     timeline: Timeline
+    time_ns: int = 0
+    """Camera time (see TaskContext); 0: that of the timeline's arrival."""
     degraded: str | None = None
     source: str = "gate"
     """"gate", or "audit" when the audit found it."""
@@ -388,7 +390,9 @@ class Alert:
     degraded: str | None = None
     source: str = "gate"
     snapshot: str | None = None
-    """Path of a JPEG file, or its base64 text when inline (see SnapshotOptions)."""
+    """Path of a JPEG file, or its base64 text as a data URI when inline (see SnapshotOptions)."""
+    reason: str = ""
+    """Why an `end` came: "gone", or what the tracker was told when it was closed. Empty for `new` and `update`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,10 @@ from pipelines.values import Outcome, Packet
 class OpenGate:
     """Implements contracts.PacketGate: every packet is decoded."""
 
+    @property
+    def decoding(self) -> bool:
+        return True
+
     def refuse(self, packet: Packet) -> Outcome | None:
         del packet
         return None

@@ -1,0 +1,98 @@
+"""Keeps one child process alive: starts it, restarts it with a brake, stops it in two steps.
+
+The child is a fresh interpreter (never a fork: the parent has threads). Whether it still answers is the lane's business
+(ping); the supervisor is told to `restart()` a child that hangs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+_HEALTHY_S = 10.0
+"""A child that lived this long resets the brake."""
+
+
+@dataclass(frozen=True, slots=True)
+class Brake:
+    """How fast a child that keeps dying is started again. Pure."""
+
+    first_s: float = 0.1
+    factor: float = 2.0
+    most_s: float = 10.0
+
+    def wait_s(self, deaths: int) -> float:
+        """Before the restart that follows the `deaths`-th early death in a row (from 1)."""
+        return min(self.most_s, self.first_s * self.factor ** (deaths - 1))
+
+
+class Supervisor:
+    """One supervised child. Event-loop only."""
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        on_state: Callable[[str, str], None],
+        brake: Brake | None = None,
+        stop_s: float = 5.0,
+    ) -> None:
+        self._name = name
+        self._command = command
+        self._on_state = on_state
+        self._brake = brake or Brake()
+        self._stop_s = stop_s
+        self._process: asyncio.subprocess.Process | None = None
+        self.restarts = 0
+
+    @property
+    def pid(self) -> int | None:
+        """Of the running child, else None."""
+        return self._process.pid if self._process and self._process.returncode is None else None
+
+    def restart(self) -> None:
+        """The child hangs: kill it; `run` starts another."""
+        if self._process is not None and self._process.returncode is None:
+            self._process.kill()
+
+    async def run(self) -> None:
+        """Keep the child running until cancelled; then stop it: SIGTERM, and SIGKILL after `stop_s`."""
+        early_deaths = 0
+        try:
+            while True:
+                began = time.monotonic()
+                self._process = await asyncio.create_subprocess_exec(*self._command)
+                self._on_state("started", f"{self._name} pid {self._process.pid}")
+                code = await self._process.wait()
+                early_deaths = 1 if time.monotonic() - began > _HEALTHY_S else early_deaths + 1
+                self.restarts += 1
+                wait_s = self._brake.wait_s(early_deaths)
+                self._on_state("died", f"{self._name} {_death(code)}; starting again in {wait_s:.1f} s")
+                await asyncio.sleep(wait_s)
+        finally:
+            await self._end()
+
+    async def _end(self) -> None:
+        process = self._process
+        if process is None or process.returncode is not None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        try:
+            await asyncio.wait_for(process.wait(), self._stop_s)
+        except TimeoutError:
+            self._on_state("killed", f"{self._name} did not stop within {self._stop_s:g} s")
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+
+
+def _death(code: int) -> str:
+    if code < 0:
+        with contextlib.suppress(ValueError):
+            return f"was ended by {signal.Signals(-code).name}"
+    return f"exited with {code}"
