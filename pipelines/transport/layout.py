@@ -1,0 +1,208 @@
+"""The slot header: the envelope of one task as bytes, the same over every carrier. Pure.
+
+Little-endian, 256 bytes, version 1:
+
+| offset | bytes | type | field |
+|-------:|------:|------|-------|
+|   0 |  4 | bytes  | magic `FGSL` |
+|   4 |  2 | u16    | version |
+|   6 |  2 | u16    | header bytes (256) |
+|   8 |  8 | u64    | epoch |
+|  16 |  4 | u32    | slot |
+|  20 |  4 | u32    | generation |
+|  24 |  2 | u16    | task flags (TaskFlag) |
+|  26 |  2 | u16    | lane flags: bit 0 = a checksum is present |
+|  28 |  4 | u32    | checksum: CRC-32 of the payload bytes in use, 0 if absent |
+|  32 |  8 | u64    | task |
+|  40 |  8 | i64    | arrival, monotonic ns |
+|  48 |  8 | i64    | deadline, monotonic ns |
+|  56 |  8 | i64    | published, monotonic ns |
+|  64 |  8 | u64    | payload bytes in use |
+|  72 | 48 | UTF-8  | camera, NUL-padded, 1..48 bytes |
+| 120 | 32 | UTF-8  | model, NUL-padded, 0..32 bytes |
+| 152 |  1 | u8     | priority |
+| 153 |  1 | u8     | dtype (DTYPES) |
+| 154 |  1 | u8     | ndim, 0..6 |
+| 155 |  1 | u8     | codec (Codec); only RAW yet |
+| 156 |  1 | u8     | pixel format |
+| 157 |  1 | u8     | colour range |
+| 158 |  1 | u8     | colour matrix |
+| 159 |  1 | u8     | 0 |
+| 160 | 24 | u32[6] | shape, unused places 0 |
+| 184 |  8 | u32[2] | source w, h, px |
+| 192 |  8 | u32[2] | input w, h, px |
+| 200 | 16 | u32[4] | content x, y, w, h in the input, px |
+| 216 | 40 |        | 0 |
+
+The header says nothing about when it may be read: that is the doorbell's part (see shm_link.py).
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from enum import IntEnum, IntFlag
+
+from pipelines.errors import LaneError
+from pipelines.values import CAMERA_ID_BYTES, ColorMatrix, ColorRange, Letterbox, PixelFormat, Priority, SlotHeader
+
+Buffer = bytearray | memoryview
+
+MAGIC = b"FGSL"
+VERSION = 1
+HEADER_BYTES = 256
+MODEL_NAME_BYTES = 32
+MAX_NDIM = 6
+DTYPES = (
+    ("uint8", 1),
+    ("int8", 2),
+    ("uint16", 3),
+    ("int16", 4),
+    ("int32", 5),
+    ("int64", 6),
+    ("float16", 7),
+    ("float32", 8),
+    ("float64", 9),
+    ("bool", 10),
+)
+_CODE_OF_DTYPE = dict(DTYPES)
+_DTYPE_OF_CODE = {code: name for name, code in DTYPES}
+_HAS_CHECKSUM = 1
+_HEADER = struct.Struct("<4sHHQIIHHIQqqqQ48s32s7Bx6I8I40x")
+
+
+class TaskFlag(IntFlag):
+    """Bits of SlotHeader.flags. The lane carries them and looks at none."""
+
+    AUDIT = 1
+    """A sample of what a gate dropped."""
+
+
+class Codec(IntEnum):
+    """How the payload is packed. JPEG and H264 are reserved: a reader of this version refuses them."""
+
+    RAW = 0
+    JPEG = 1
+    H264 = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """What the lane adds to a task's own header: which use of which slot this is."""
+
+    epoch: int
+    slot: int
+    generation: int
+    published_ns: int = 0
+    checksum: int | None = None
+    """CRC-32 of the payload bytes in use, None if the lane makes none."""
+
+
+def pack_header(buffer: Buffer, offset: int, stamp: Stamp, header: SlotHeader) -> None:
+    """Write a header at `offset`. About 4 us.
+
+    Raises:
+        LaneError: a field does not fit (a camera or model name too long, a number out of range).
+    """
+    fit = header.fit
+    try:
+        _HEADER.pack_into(
+            buffer,
+            offset,
+            MAGIC,
+            VERSION,
+            HEADER_BYTES,
+            stamp.epoch,
+            stamp.slot,
+            stamp.generation,
+            header.flags,
+            0 if stamp.checksum is None else _HAS_CHECKSUM,
+            stamp.checksum or 0,
+            header.task,
+            header.arrival_ns,
+            header.deadline_ns,
+            stamp.published_ns,
+            header.payload_bytes,
+            _name(header.camera, "camera", 1, CAMERA_ID_BYTES),
+            _name(header.model, "model", 0, MODEL_NAME_BYTES),
+            header.priority,
+            _CODE_OF_DTYPE[header.dtype],
+            len(header.shape),
+            Codec.RAW,
+            header.pixel_format,
+            header.color_range,
+            header.color_matrix,
+            *_padded(header.shape),
+            fit.source_w,
+            fit.source_h,
+            fit.input_w,
+            fit.input_h,
+            fit.content_x,
+            fit.content_y,
+            fit.content_w,
+            fit.content_h,
+        )
+    except (struct.error, KeyError) as error:
+        raise LaneError(
+            f"the header of task {header.task} of camera {header.camera!r} does not fit: {error}"
+        ) from error
+
+
+def unpack_header(buffer: Buffer, offset: int, expected: Stamp, capacity_bytes: int) -> tuple[Stamp, SlotHeader]:
+    """Read the header at `offset`, which must be of the expected epoch, slot and generation. About 6 us.
+
+    Args:
+        expected: What the doorbell announced; its published_ns and checksum are not looked at.
+        capacity_bytes: Room of a slot; a payload that claims more is refused.
+
+    Raises:
+        LaneError: not such a header. Names what was found.
+    """
+    fields = _HEADER.unpack_from(buffer, offset)
+    magic, version, size, epoch, slot, generation, flags, lane_flags, checksum, task = fields[:10]
+    if (magic, size) != (MAGIC, HEADER_BYTES):
+        raise LaneError(f"slot {expected.slot} holds no header: magic {magic!r}, {size} bytes")
+    if version != VERSION:
+        raise LaneError(f"slot {expected.slot} has header version {version}; this side reads version {VERSION}")
+    if (epoch, slot, generation) != (expected.epoch, expected.slot, expected.generation):
+        raise LaneError(
+            f"slot {expected.slot} holds epoch {epoch}, slot {slot}, generation {generation}; announced were "
+            f"epoch {expected.epoch}, generation {expected.generation}"
+        )
+    arrival_ns, deadline_ns, published_ns, payload_bytes, camera, model = fields[10:16]
+    priority, dtype, ndim, codec, pixel_format, color_range, color_matrix = fields[16:23]
+    if payload_bytes > capacity_bytes or ndim > MAX_NDIM or codec != Codec.RAW:
+        raise LaneError(f"slot {slot}: {payload_bytes} bytes, {ndim} dimensions, codec {codec} cannot be read here")
+    try:
+        header = SlotHeader(
+            task=task,
+            camera=camera.rstrip(b"\0").decode(),
+            model=model.rstrip(b"\0").decode(),
+            arrival_ns=arrival_ns,
+            deadline_ns=deadline_ns,
+            priority=Priority(priority),
+            fit=Letterbox(*fields[29:37]),
+            color_range=ColorRange(color_range),
+            color_matrix=ColorMatrix(color_matrix),
+            payload_bytes=payload_bytes,
+            pixel_format=PixelFormat(pixel_format),
+            dtype=_DTYPE_OF_CODE[dtype],
+            shape=fields[23 : 23 + ndim],
+            flags=flags,
+        )
+    except (ValueError, KeyError) as error:
+        raise LaneError(f"slot {slot}: the header has a value this side does not know: {error}") from error
+    return Stamp(epoch, slot, generation, published_ns, checksum if lane_flags & _HAS_CHECKSUM else None), header
+
+
+def _name(text: str, what: str, least: int, most: int) -> bytes:
+    raw = text.encode()
+    if not least <= len(raw) <= most or b"\0" in raw:
+        raise LaneError(f"a {what} name is {least}..{most} bytes of UTF-8 without NUL, not {text!r}")
+    return raw
+
+
+def _padded(shape: tuple[int, ...]) -> tuple[int, ...]:
+    if len(shape) > MAX_NDIM:
+        raise LaneError(f"a payload has at most {MAX_NDIM} dimensions, not {len(shape)}")
+    return shape + (0,) * (MAX_NDIM - len(shape))

@@ -1,0 +1,59 @@
+"""Options of a lane, for both of its ends."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import BaseModel, Field, model_validator
+
+
+class LaneOptions(BaseModel, frozen=True, extra="forbid"):
+    """How one DPU process and one worker are connected."""
+
+    slots: int = Field(
+        default=32, ge=1, le=4096, description="Slots of the ring: tasks a worker may hold at once (count)."
+    )
+    reserved_high: int = Field(
+        default=2, ge=0, description="Slots that only cameras of priority high may take (count)."
+    )
+    reserved_normal: int = Field(
+        default=4, ge=0, description="Further slots that cameras of priority low may not take (count)."
+    )
+    checksum: bool = Field(
+        default=False,
+        description="Guard each payload with a CRC-32: finds faulty memory, costs a pass over the bytes at both ends.",
+    )
+    connect_backoff_s: float = Field(
+        default=0.05,
+        gt=0,
+        description="First pause before the worker is tried again; doubles with each failure (seconds).",
+    )
+    connect_backoff_max_s: float = Field(default=1.0, gt=0, description="Longest such pause (seconds).")
+    attach_timeout_s: float = Field(
+        default=5.0, gt=0, description="Time the peer has for each step of attaching (seconds)."
+    )
+    ping_interval_s: float = Field(
+        default=1.0, gt=0, description="How often the worker is asked whether it lives (seconds)."
+    )
+    ping_timeout_s: float = Field(
+        default=5.0,
+        gt=0,
+        description="Silence after which a worker is taken for lost and its tasks are given up (seconds).",
+    )
+    retire_timeout_s: float = Field(
+        default=5.0,
+        ge=0,
+        description="Time tasks in flight have when the worker drains or changes its model, before they are given up "
+        "(seconds).",
+    )
+    max_slots: int = Field(default=1024, ge=1, description="Worker: most slots one DPU process may ask for (count).")
+    max_lanes: int = Field(default=64, ge=1, description="Worker: most DPU processes attached at once (count).")
+
+    @model_validator(mode="after")
+    def _reserve_leaves_room(self) -> Self:
+        if self.reserved_high + self.reserved_normal >= self.slots:
+            raise ValueError(
+                f"reserved_high + reserved_normal ({self.reserved_high} + {self.reserved_normal}) must be less than "
+                f"slots ({self.slots}), or low-priority cameras could never send; lower the reserves or raise slots"
+            )
+        return self
