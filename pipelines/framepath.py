@@ -209,7 +209,10 @@ class FramePath:
         parts.inflight.open(context)  # before publish: the answer may come first
         header = self._header(frame, context, ask.deadline_ns, writer.card)
         if not writer.publish(slot, header) and parts.inflight.close(context.task) is not None:
-            parts.ledger.settle(frame.sequence, Outcome.RING_FULL)
+            if parts.inflight.writer is writer:
+                parts.ledger.settle(frame.sequence, Outcome.RING_FULL)
+            else:
+                parts.ledger.settle(frame.sequence, Outcome.FAILED, Cause.PEER_LOST)
 
     def _header(self, frame: Frame, context: TaskContext, deadline_ns: int, card: ModelCard) -> SlotHeader:
         color_range, matrix = resolve(frame.color_range, frame.color_matrix, frame.wh[1])

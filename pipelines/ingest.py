@@ -96,7 +96,10 @@ class Pump:
 
     def tick(self, now_ns: int) -> None:
         """The event loop's look at the camera, a few times a second: breaks a read that has gone silent."""
-        if self._stream is None or self.state is CameraState.STALLED:
+        if self._stream is None:
+            return
+        if self.state is CameraState.STALLED:
+            self._interrupt()  # the last one may have come between two blocking calls
             return
         verdict = self._watch.tick(now_ns, self._parts.gate.decoding)
         if verdict.state is CameraState.STALLED:
