@@ -1,0 +1,130 @@
+"""RTSP cameras: rtsp:// and rtsps://, H.264 and H.265, over FFmpeg's client (RFC 2326, RFC 6184, RFC 7798)."""
+
+from __future__ import annotations
+
+import time
+from typing import Literal
+
+import av
+from pydantic import BaseModel, Field
+
+from pipelines.accounting import Ledger
+from pipelines.errors import SourceError
+from pipelines.source.clock import ArrivalClock, PtsUnwrapper
+from pipelines.source.decoder import DecoderOptions
+from pipelines.source.interrupt import Interruptible
+from pipelines.source.redact import redact
+from pipelines.source.stream import AvStream, Now, open_container, to_ns
+from pipelines.values import Packet
+
+
+class RtspOptions(BaseModel, frozen=True, extra="forbid"):
+    """How to talk to one camera."""
+
+    transport: Literal["tcp", "udp"] = Field(
+        default="tcp",
+        description="tcp: inside the RTSP connection, nothing is lost; udp: separate ports, packets may be.",
+    )
+    open_timeout_s: float = Field(
+        default=10.0, gt=0, description="Seconds an open may take in all: connect, log in, describe, first packets."
+    )
+    read_timeout_s: float = Field(default=5.0, gt=0, description="Seconds of silence after which a read fails.")
+    probe_s: float = Field(
+        default=1.0,
+        ge=0,
+        description="Most seconds of stream an open looks at to learn size and frame rate; the packets are not lost.",
+    )
+    tls_verify: bool = Field(
+        default=True,
+        description="rtsps only: check the camera's certificate. Off for self-signed ones without ca_file.",
+    )
+    ca_file: str = Field(
+        default="", description="rtsps only: PEM file of the authorities to trust; empty: the system's."
+    )
+    decoder: DecoderOptions = Field(default_factory=DecoderOptions, description="What to believe of the pictures.")
+
+
+class RtspSource:
+    """One camera, to be opened again and again. The constructor does nothing that can fail."""
+
+    def __init__(
+        self,
+        url: str,
+        ledger: Ledger,
+        options: RtspOptions | None = None,
+        *,
+        name: str = "camera",
+        now: Now = time.monotonic_ns,
+    ) -> None:
+        """url: with credentials, percent-encoded. name: for threads. now: monotonic ns."""
+        self._url = url
+        self._ledger = ledger
+        self._options = options or RtspOptions()
+        self._name = name
+        self._now = now
+        self._guard = Interruptible(name)
+
+    @property
+    def paced(self) -> bool:
+        return True
+
+    @property
+    def url(self) -> str:
+        """For people: redacted."""
+        return redact(self._url)
+
+    def open(self) -> RtspStream:
+        """Connect, log in, start playing. Blocks at most `open_timeout_s`, in one thread at a time."""
+        self._guard = guard = Interruptible(self._name)
+        container = open_container(self._url, guard, self._av_options(), self._options.open_timeout_s)
+        return RtspStream(container, guard, self._url, self._ledger, self._options.decoder, self._now)
+
+    def interrupt(self) -> None:
+        """End a running `open`, and if it is through, the stream it returned. A later open starts afresh."""
+        self._guard.interrupt()
+
+    def _av_options(self) -> dict[str, str]:
+        options = {
+            "rtsp_transport": self._options.transport,
+            "timeout": str(round(self._options.read_timeout_s * 1e6)),
+            "allowed_media_types": "video",
+            "analyzeduration": str(round(self._options.probe_s * 1e6)),
+        }
+        if self._url.startswith("rtsps:"):
+            options["tls_verify"] = str(int(self._options.tls_verify))
+            if self._options.ca_file:
+                options["ca_file"] = self._options.ca_file
+        return options
+
+
+class RtspStream(AvStream):
+    """One connection to one camera."""
+
+    def __init__(
+        self,
+        container: av.container.InputContainer,
+        guard: Interruptible,
+        url: str,
+        ledger: Ledger,
+        decoding: DecoderOptions,
+        now: Now,
+    ) -> None:
+        super().__init__(container, guard, url, ledger, decoding)
+        self._now = now
+        self._clock = ArrivalClock()
+        self._unwrapper = PtsUnwrapper()
+
+    @property
+    def lag_ns(self) -> int:
+        """How long the last packet lay in the socket before it was read."""
+        return self._clock.lag_ns
+
+    def read(self) -> Packet:
+        """The next packet. Never returns None: a camera has no end, so a closed connection is an error."""
+        packet = self._next()
+        now_ns = self._now()
+        if packet is None:
+            raise SourceError("the camera closed the connection")
+        pts = None if packet.pts is None else self._unwrapper.unwrap(packet.pts)
+        pts_ns = to_ns(pts, packet.time_base)
+        return self._enter(packet, pts_ns, self._clock.arrival(now_ns, pts_ns))
