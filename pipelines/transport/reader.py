@@ -51,6 +51,8 @@ class LaneReader:
         self.name = name
         self.card = card
         """The model this lane was attached for: its payloads fit that one, even when a newer one is loaded."""
+        self.on_end: Callable[[], object] = lambda: None
+        """For the carrier: called once, when the lane ends."""
         self._memory: LaneMemory | None = memory
         self._layout, self._epoch = memory.layout, memory.epoch
         self._announce = announce
@@ -141,3 +143,4 @@ class LaneReader:
         # As in the writer: the mapping goes with the last payload that the worker still holds.
         self._memory = None
         self._payloads = []
+        self.on_end()

@@ -1,0 +1,202 @@
+"""The DPU's end of a shared-memory lane: connect, attach, carry, notice the loss, start again.
+
+Memory order: a pump writes payload and header and then sends the doorbell; the worker reads them after it received it.
+Both system calls take the socket's lock in the kernel, so the writes are visible to the reader on every architecture;
+no byte of shared memory is ever polled. The same holds for answers, the other way round.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipelines.contracts import LaneEvents
+from pipelines.errors import LaneError
+from pipelines.transport import handshake, seqpacket
+from pipelines.transport.message import MAX_MESSAGE_BYTES, Kind, decode_card, parse_signal, signal
+from pipelines.transport.options import LaneOptions
+from pipelines.transport.ring import Ring
+from pipelines.transport.writer import LaneWriter
+
+_RETIRE_POLL_S = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class LinkStatistics:
+    """How a link is doing."""
+
+    attached: bool
+    attaches: int
+    losses: int
+    """Attached lanes that ended."""
+    failures: int
+    """Attempts to attach that failed."""
+    reason: str
+    """Of the latest loss or failure, for people."""
+
+
+class ShmLink:
+    """One worker as seen from the DPU. Event-loop thread, but for the writer's loan, publish and discard."""
+
+    def __init__(self, path: Path, options: LaneOptions, events: LaneEvents) -> None:
+        self._path, self._options, self._events = path, options, events
+        self._session: _Session | None = None
+        self._draining = False
+        self._attaches = self._losses = self._failures = 0
+        self._reason = ""
+
+    @property
+    def writer(self) -> LaneWriter | None:
+        """Of the present epoch; None while no worker is attached."""
+        return self._session.writer if self._session else None
+
+    async def run(self) -> None:
+        """Keep a lane to the worker, attaching again with a short back-off, until cancelled or drained.
+
+        Raises only what `events` raises.
+        """
+        backoff_s = self._options.connect_backoff_s
+        while not self._draining:
+            attaches = self._attaches
+            try:
+                with seqpacket.make_socket() as sock:
+                    await self._attach_and_carry(sock)
+            except LaneError as error:
+                self._failures += 1
+                self._reason = str(error)
+            if self._attaches > attaches:
+                backoff_s = self._options.connect_backoff_s
+            if not self._draining:
+                await asyncio.sleep(backoff_s)
+                backoff_s = min(2 * backoff_s, self._options.connect_backoff_max_s)
+
+    async def drain(self, deadline_s: float) -> int:
+        """Lend no more slots, attach no more, and wait (at most so long) for what is out. Returns what is still out."""
+        self._draining = True
+        if (session := self._session) is None:
+            return 0
+        session.writer.close()
+        until = asyncio.get_running_loop().time() + deadline_s
+        while session.writer.used and asyncio.get_running_loop().time() < until:
+            await asyncio.sleep(_RETIRE_POLL_S)
+        return session.writer.used
+
+    def statistics(self) -> LinkStatistics:
+        return LinkStatistics(self._session is not None, self._attaches, self._losses, self._failures, self._reason)
+
+    async def _attach_and_carry(self, sock: socket.socket) -> None:
+        try:
+            # A Unix connect ends at once, one way or the other; "again" means that the worker's backlog is full.
+            sock.connect(str(self._path))
+        except OSError as error:
+            raise LaneError(f"no worker at {self._path}: {error.strerror or error}") from error
+        card, memory = await handshake.attach(sock, self._options)
+        slots = memory.layout.slots
+        ring = Ring(slots, self._options.reserved_high, self._options.reserved_normal)
+
+        def doorbell(index: int, generation: int) -> bool:
+            try:
+                return seqpacket.send(sock, signal(Kind.PUBLISHED, index, generation))
+            except LaneError:
+                return False  # the loop will read the end of file and say so
+
+        writer = LaneWriter(memory, card, ring, doorbell, self._options.checksum)
+        del memory  # the writer's alone: it lets go of it with the last loan
+        self._session = session = _Session(sock, writer, self._options, self._events)
+        self._attaches += 1
+        reason = "the link was stopped"
+        try:
+            self._events.attached(writer)
+            reason = await session.carry()
+        finally:
+            self._session = None
+            self._losses += 1
+            self._reason = reason
+            self._events.lost(writer.lose(), reason)
+
+
+class _Session:
+    """One attach, from ATTACHED to its end."""
+
+    def __init__(self, sock: socket.socket, writer: LaneWriter, options: LaneOptions, events: LaneEvents) -> None:
+        self.writer = writer
+        self._sock, self._options, self._events = sock, options, events
+        self._loop = asyncio.get_running_loop()
+        self._over: asyncio.Future[str] = self._loop.create_future()
+        self._buffer = bytearray(MAX_MESSAGE_BYTES)
+        self._heard_s = self._pinged_s = self._loop.time()
+        self._retiring: str | None = None
+        self._retire_until_s = 0.0
+
+    async def carry(self) -> str:
+        """Deliver answers until the lane is over. Returns why."""
+        self._loop.add_reader(self._sock, self._read)
+        try:
+            while not self._over.done():
+                tick_s = _RETIRE_POLL_S if self._retiring else self._options.ping_interval_s / 2
+                await asyncio.wait({self._over}, timeout=tick_s)
+                self._check_end()
+            return self._over.result()
+        finally:
+            self._loop.remove_reader(self._sock)
+
+    def _read(self) -> None:
+        if self._over.done():
+            return
+        try:
+            seqpacket.receive_waiting(self._sock, self._buffer, self._handle)
+        except LaneError as error:
+            self._end(str(error))
+        except Exception as error:
+            # A bug in events must not vanish in a loop callback: it goes out through run().
+            self._over.set_exception(error)
+
+    def _handle(self, data: memoryview) -> None:
+        self._heard_s = self._loop.time()
+        if data[0] == Kind.CARD:
+            if decode_card(bytes(data)) != self.writer.card:
+                self._retire("the worker changed its model")
+            return
+        kind, slot, generation = parse_signal(data)
+        if kind == Kind.ANSWERED:
+            answer = self.writer.answered(slot, generation)
+            if answer is not None:
+                self._events.answered(answer)
+        elif kind == Kind.DRAIN:
+            self._retire("the worker is draining")
+        elif kind != Kind.PONG:
+            raise LaneError(f"the worker sent a message of kind {kind}, which does not belong here")
+
+    def _check_end(self) -> None:
+        if self._over.done():
+            return
+        now_s = self._loop.time()
+        if self._retiring and (self.writer.used == 0 or now_s >= self._retire_until_s):
+            self._end(self._retiring)
+        if now_s - self._heard_s >= self._options.ping_timeout_s:
+            self._read()  # a late loop of ours is not the worker's silence: what it said may still be waiting
+            silent_s = now_s - self._heard_s
+            if silent_s >= self._options.ping_timeout_s:
+                self._end(f"the worker has been silent for {silent_s:.1f} s")
+        if now_s - self._pinged_s >= self._options.ping_interval_s:
+            self._ping(now_s)
+
+    def _ping(self, now_s: float) -> None:
+        self._pinged_s = now_s
+        try:
+            seqpacket.send(self._sock, signal(Kind.PING))
+        except LaneError:
+            return  # the loop will read the end of file and say so
+
+    def _retire(self, reason: str) -> None:
+        """Lend no more; end when all is back, or when the time for it is over."""
+        if self._retiring is None:
+            self.writer.close()
+            self._retiring = reason
+            self._retire_until_s = self._loop.time() + self._options.retire_timeout_s
+
+    def _end(self, reason: str) -> None:
+        if not self._over.done():
+            self._over.set_result(reason)
