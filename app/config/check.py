@@ -1,0 +1,100 @@
+"""What no option can know alone: clashes between options, and files that must exist."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel
+
+from app.config.document import Keys
+from app.config.load import Finding
+from app.config.sinks import GrpcSink, JsonlSink
+from app.config.worker import check_model
+from pipelines.values import CAMERA_ID_BYTES
+
+if TYPE_CHECKING:
+    from app.config.deployment import Config
+
+_NAME = re.compile(r"\w[\w.-]*")
+
+
+def check(config: Config) -> Iterator[Finding]:
+    """All findings, in the order of the file's sections."""
+    yield from check_model(config)
+    yield from _worker(config)
+    yield from _cameras(config)
+    yield from _sinks(config)
+    yield from _http(config)
+    yield from _files(config, ())
+
+
+def _worker(config: Config) -> Iterator[Finding]:
+    if not config.worker.spawn and config.worker.socket is None:
+        yield ("worker", "socket"), "is required when the worker is not spawned: name the socket it listens on"
+
+
+def _cameras(config: Config) -> Iterator[Finding]:
+    if not config.cameras:
+        yield ("cameras",), "has no camera: add one as `ID:` with a `url:` below it"
+    for name, camera in config.cameras.items():
+        if not _NAME.fullmatch(name):
+            yield (
+                ("cameras", name),
+                "an id has letters, digits, `_`, `-` and `.` only, and begins with none of the last two",
+            )
+        elif len(name.encode()) > CAMERA_ID_BYTES:
+            yield (
+                ("cameras", name),
+                f"an id has at most {CAMERA_ID_BYTES} bytes, this one {len(name.encode())}: shorten it",
+            )
+        if camera.enabled and camera.is_file and not camera.path.is_file():
+            yield (
+                ("cameras", name, "url"),
+                "the file does not exist: check the path (relative to the working directory)",
+            )
+
+
+def _sinks(config: Config) -> Iterator[Finding]:
+    taken: dict[Path, str] = {}
+    for name, sink in config.sinks.items():
+        if not _NAME.fullmatch(name):
+            yield ("sinks", name), "a sink's name has letters, digits, `_`, `-` and `.` only"
+        if not isinstance(sink, JsonlSink):
+            continue
+        for key in ("path", "detections_path", "health_path"):
+            file = getattr(sink, key)
+            if file is None:
+                continue
+            if (first := taken.setdefault(file.absolute(), f"sinks.{name}.{key}")) != f"sinks.{name}.{key}":
+                yield ("sinks", name, key), f"is the same file as {first}: give each its own"
+
+
+def _http(config: Config) -> Iterator[Finding]:
+    http = config.http
+    if http.enabled and not http.loopback and http.token is None:
+        yield ("http", "token"), "is required, as http.host is not loopback: add `token:`, or listen on 127.0.0.1"
+    ports = {http.port: "http.port"} if http.enabled and http.port else {}
+    for name, sink in config.sinks.items():
+        if isinstance(sink, GrpcSink) and sink.port:
+            if sink.port in ports:
+                yield ("sinks", name, "port"), f"is the same port as {ports[sink.port]}: choose another"
+            ports.setdefault(sink.port, f"sinks.{name}.port")
+
+
+def _files(options: BaseModel, path: Keys) -> Iterator[Finding]:
+    """Every option `*_file` names a file that must be there now (certificates and keys)."""
+    for name in type(options).model_fields:
+        yield from _file(getattr(options, name), (*path, name))
+
+
+def _file(value: object, path: Keys) -> Iterator[Finding]:
+    if isinstance(value, BaseModel):
+        yield from _files(value, path)
+    elif isinstance(value, dict):
+        for key, below in value.items():
+            yield from _file(below, (*path, key))
+    elif isinstance(value, Path) and str(path[-1]).endswith("_file") and not value.is_file():
+        yield path, f"the file {value} does not exist: check the path"

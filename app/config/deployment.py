@@ -1,0 +1,55 @@
+"""One deployment: everything `framegate run` needs to know, from one YAML file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from app.config.camera import CameraConfig, CameraDefaults
+from app.config.check import check
+from app.config.compose import apply_defaults, join_cameras
+from app.config.load import document, validated
+from app.config.problem import ConfigProblems, Problem
+from app.config.sinks import SinkConfig
+from app.config.worker import WorkerDeployment
+from app.control.options import HttpOptions
+from pipelines.source.stagger import StaggerOptions
+
+_CAMERA = CameraDefaults()
+
+
+class Config(WorkerDeployment, frozen=True, extra="forbid"):
+    """A whole deployment. Frozen; a reload makes another, and whoever holds this one compares."""
+
+    defaults: CameraDefaults = Field(_CAMERA, description="Options of every camera that does not say otherwise.")
+    cameras: Mapping[str, CameraConfig] = Field({}, description="The cameras, each under its id.")
+    camera_files: tuple[str, ...] = Field(
+        (), description="Further files with a `cameras:` mapping, relative to this one; * and ? are allowed."
+    )
+    sinks: Mapping[str, SinkConfig] = Field({}, description="Where alerts go, each under a name.")
+    http: HttpOptions = Field(HttpOptions(), description="Probes, metrics and states over HTTP.")
+    stagger: StaggerOptions = Field(StaggerOptions(), description="How quickly cameras are opened.")
+    drain_s: float = Field(
+        5.0, ge=0, le=300, description="How long the first stop signal waits for answers and sinks, s."
+    )
+
+
+def load(path: Path, environ: Mapping[str, str]) -> Config:
+    """Read, fill in, validate and check one deployment. Blocks: reads files.
+
+    Raises:
+        ConfigError: one line `file:line: key: sentence` per mistake, all of them.
+    """
+    problems: list[Problem] = []
+
+    def read_file(file: Path) -> Any:
+        return document(file, environ, Config, problems)
+
+    tree = read_file(path)
+    if tree is None:
+        raise ConfigProblems(problems)
+    tree = apply_defaults(join_cameras(tree, path, read_file, problems))
+    return validated(Config, tree, problems, check)

@@ -1,0 +1,161 @@
+"""Probes, metrics, report and states over HTTP, in the process's own event loop. Reads only; changes nothing.
+
+| path       | answers |
+|------------|---------|
+| /live      | 200 while the process should be left alone, else 503 |
+| /ready     | 200 while it does its work, else 503, with the reasons |
+| /startup   | 200 once it has started, else 503 |
+| /metrics   | Prometheus' text form |
+| /report    | the report so far, JSON |
+| /cameras   | each camera's state, JSON; /cameras/ID: one |
+
+Beyond loopback a token is required, for everything but the bare status of the probes (an orchestrator has none).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+from aiohttp import web
+from aiohttp.typedefs import Middleware
+
+from app.control.options import HttpOptions
+from app.observe.metrics import CONTENT_TYPE, render
+from app.observe.report import build_report, camera_state
+from app.observe.snapshot import ObservedSnapshot
+from pipelines.errors import ConfigError
+
+_PROBES = ("/live", "/ready", "/startup")
+_CLOSE_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A probe's answer."""
+
+    ok: bool
+    reasons: tuple[str, ...] = ()
+    """Why not, for people; URLs redacted."""
+
+
+class ControlTarget(Protocol):
+    """What the server asks the application. In the event loop; must not block."""
+
+    def live(self) -> Verdict:
+        """Should the process be left alone? False only if a restart would help."""
+
+    def ready(self) -> Verdict:
+        """Does it do its work now: cameras pumped, a worker attached, not draining?"""
+
+    def started(self) -> Verdict:
+        """Is start-up over?"""
+
+    def observe(self) -> ObservedSnapshot: ...
+
+
+@asynccontextmanager
+async def serve(options: HttpOptions, target: ControlTarget) -> AsyncIterator[int]:
+    """Serve while the context is open; gives the port that was bound.
+
+    Raises:
+        ConfigError: the address cannot be bound, or has no token though others can reach it.
+    """
+    if not options.loopback and options.token is None:
+        raise ConfigError("http.token is required, as http.host is not loopback: set one, or listen on 127.0.0.1")
+    runner = web.AppRunner(application(options, target), access_log=None, shutdown_timeout=_CLOSE_S)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, options.host, options.port)
+        try:
+            await site.start()
+        except OSError as error:
+            where = f"{options.host}:{options.port}"
+            raise ConfigError(f"http: cannot listen on {where} ({error.strerror}): choose another port") from error
+        yield int(runner.addresses[0][1])
+    finally:
+        await runner.cleanup()
+
+
+def application(options: HttpOptions, target: ControlTarget) -> web.Application:
+    """The routes, for `serve` and for tests."""
+    app = web.Application(middlewares=[_guard(options)])
+    views = _Views(target)
+    app.add_routes(
+        [
+            web.get("/live", views.live),
+            web.get("/ready", views.ready),
+            web.get("/startup", views.startup),
+            web.get("/metrics", views.metrics),
+            web.get("/report", views.report),
+            web.get("/cameras", views.cameras),
+            web.get("/cameras/{camera}", views.camera),
+        ]
+    )
+    return app
+
+
+class _Views:
+    def __init__(self, target: ControlTarget) -> None:
+        self._target = target
+
+    async def live(self, request: web.Request) -> web.Response:
+        return _probe(request, self._target.live())
+
+    async def ready(self, request: web.Request) -> web.Response:
+        return _probe(request, self._target.ready())
+
+    async def startup(self, request: web.Request) -> web.Response:
+        return _probe(request, self._target.started())
+
+    async def metrics(self, request: web.Request) -> web.Response:
+        """The snapshot is taken in the loop, so that it is consistent; formatting it must not hold the loop up."""
+        body = await asyncio.to_thread(render, self._target.observe())
+        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE})
+
+    async def report(self, request: web.Request) -> web.Response:
+        return web.json_response(await asyncio.to_thread(build_report, self._target.observe()))
+
+    async def cameras(self, request: web.Request) -> web.Response:
+        cameras = self._target.observe().cameras
+        return web.json_response({"cameras": {name: camera_state(camera) for name, camera in cameras.items()}})
+
+    async def camera(self, request: web.Request) -> web.Response:
+        observed = self._target.observe().cameras.get(request.match_info["camera"])
+        if observed is None:
+            return web.json_response({"error": "no such camera"}, status=404)
+        return web.json_response(camera_state(observed))
+
+
+def _probe(request: web.Request, verdict: Verdict) -> web.Response:
+    body: dict[str, object] = {"ok": verdict.ok}
+    if request[_AUTHORISED]:
+        body["reasons"] = list(verdict.reasons)
+    return web.json_response(body, status=200 if verdict.ok else 503)
+
+
+_AUTHORISED = "authorised"
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def _guard(options: HttpOptions) -> Middleware:
+    """Lets in who sent the token; probes are for everybody, but only the bare status."""
+    token = options.token.get_secret_value().encode() if options.token else None
+
+    @web.middleware
+    async def guard(request: web.Request, handler: _Handler) -> web.StreamResponse:
+        sent = request.headers.get("Authorization", "").removeprefix("Bearer ").encode("utf-8", "surrogateescape")
+        request[_AUTHORISED] = token is None or hmac.compare_digest(sent, token)
+        if not request[_AUTHORISED] and request.path not in _PROBES:
+            return web.json_response(
+                {"error": "send the token as `Authorization: Bearer TOKEN`"},
+                status=401,
+                headers={"WWW-Authenticate": "Bearer"},
+            )
+        return await handler(request)
+
+    return guard

@@ -1,0 +1,90 @@
+"""The report: the account of a run, as a JSON object. Written at exit and on request."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from app.observe.snapshot import CameraObserved, ObservedSnapshot, WorkerObserved
+
+
+def build_report(snapshot: ObservedSnapshot) -> dict[str, Any]:
+    """The snapshot as plain JSON values. Keys are only ever added; latencies without data are left out."""
+    latencies = {name: one.summary_ms() for name, one in snapshot.latencies.items() if one.count}
+    return {
+        "time_ms": snapshot.time_ms,
+        "uptime_s": round(snapshot.uptime_s, 3),
+        "cameras": {name: _camera(camera) for name, camera in snapshot.cameras.items()},
+        "alerts": snapshot.alerts,
+        "latency_ms": latencies,
+        "loop_lag_ms": snapshot.loop_lag.summary_ms(),
+        "workers": {name: _worker(worker) for name, worker in snapshot.workers.items()},
+        "sinks": {name: _fields(sink) for name, sink in snapshot.sinks.items()},
+        "counters": dict(snapshot.counters),
+        "cpu_s": round(snapshot.cpu_s, 3),
+    }
+
+
+def write_report(path: Path, report: dict[str, Any]) -> None:
+    """Write atomically: a reader sees the old file or the whole new one. Blocks.
+
+    Raises:
+        OSError: the directory cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("w", encoding="utf-8") as stream:
+            json.dump(report, stream, indent=2)
+            stream.write("\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def camera_state(camera: CameraObserved) -> dict[str, Any]:
+    """One camera's state, without its account: what `/cameras` shows."""
+    return {
+        "state": camera.state.value,
+        "reason": camera.reason,
+        "region": camera.region,
+        "url": camera.url,
+        "picture": camera.picture.value if camera.picture else None,
+        "connects": camera.connects,
+        "alerts": camera.alerts,
+    }
+
+
+def _camera(camera: CameraObserved) -> dict[str, Any]:
+    ledger = camera.ledger
+    causes: dict[str, dict[str, int]] = {}
+    for (outcome, cause), count in sorted(ledger.causes.items()):
+        causes.setdefault(outcome.value, {})[cause.value] = count
+    return {
+        "packets": ledger.packets,
+        "outcomes": {outcome.value: count for outcome, count in sorted(ledger.outcomes.items())},
+        "in_flight": ledger.in_flight,
+        "imbalance": ledger.imbalance,
+        "causes": causes,
+        "due": ledger.due,
+        "decoded": camera.decoded,
+        **camera_state(camera),
+    }
+
+
+def _worker(worker: WorkerObserved) -> dict[str, Any]:
+    return {
+        "state": worker.state.value,
+        "reason": worker.reason,
+        "restarts": worker.restarts,
+        "model": worker.model,
+        "lane": _fields(worker.lane) if worker.lane else None,
+    }
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    """A flat frozen record's fields."""
+    return {name: getattr(value, name) for name in value.__dataclass_fields__}
