@@ -1,0 +1,227 @@
+"""The motion gate: does anything change in a camera's small picture that light, noise and flicker do not explain?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import exp
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, Field
+
+from pipelines.gate.light import LightFit
+from pipelines.values import F32, U8
+
+Mask = npt.NDArray[np.bool_]
+"""(96, 160) bool."""
+
+
+class MotionOptions(BaseModel, frozen=True, extra="forbid"):
+    """When a change counts as motion. Pixels are those of the 160x96 thumbnail, levels those of 8-bit luma."""
+
+    sensitivity: float = Field(1.0, gt=0, le=10, description="Higher finds fainter change: divides both thresholds.")
+    noise_factor: float = Field(6.0, gt=0, description="Change counts above this many times a pixel's own noise.")
+    least_levels: float = Field(5.0, gt=0, description="Change below this never counts, levels.")
+    most_levels: float = Field(24.0, gt=0, description="Change above this always counts, however restless, levels.")
+    shift_px: float = Field(0.5, ge=0, description="Movement of the camera that is no change, thumbnail px.")
+    least_px: int = Field(12, ge=1, description="Connected pixels that a change must have, thumbnail px.")
+    hold_s: float = Field(2.0, ge=0, description="After motion, frames go on for this long, s.")
+    warmup_s: float = Field(3.0, ge=0, description="After a start every frame goes on for this long, s.")
+    background_s: float = Field(10.0, gt=0, description="Time constant of the background where nothing moves, s.")
+    absorb_s: float = Field(15.0, gt=0, description="What stays unmoved for this long becomes background, s.")
+    noise_s: float = Field(20.0, gt=0, description="Time constant of the per-pixel noise, s.")
+    scene_fraction: float = Field(0.6, gt=0, le=1, description="Changed share of the picture that may be a new scene.")
+    scene_s: float = Field(1.0, ge=0, description="How long that share must stay changed to be a new scene, s.")
+
+
+@dataclass(frozen=True, slots=True)
+class MotionVerdict:
+    """What the gate says of one frame."""
+
+    moving: bool
+    """Let the frame go on: motion, or the hold after it, or warm-up."""
+    score: float
+    """Greatest change in units of its pixel's threshold; 1 and more is a change, if enough pixels share it."""
+    scene_change: bool
+    """The background was given up with this frame: another view, or light that no gain explains."""
+
+
+_SHAPE = (96, 160)
+_WARMUP_FRAMES = 8
+_RELEARN_NS = 1_000_000_000
+_FIRST_NOISE_LEVELS = 1.0
+_NOISE_CAP_LEVELS = 6.0
+"""One sample of noise counts for no more than this, so that a passing thing does not make its path blind."""
+_NOISE_WEIGHT_LIMIT = 0.1
+_BAND_LEVELS = 6.0
+"""A pixel's vote on its row's common change is limited to this: it leaves objects alone, and bands are weaker."""
+_STEP_TO_DEVIATION = 0.5**0.5
+"""From the mean absolute difference of two successive samples to the mean absolute deviation of one."""
+_NEIGHBOURS = np.ones((3, 3), np.uint8)
+_SPREAD = np.ones((5, 5), np.uint8)
+"""Around changed pixels the background waits: a thing's soft edge and shadow are below the threshold."""
+_BAND_STEP_PX = 4
+_LONGEST_STEP_S = 5.0
+"""No gap between two frames proves that a thing stood still for longer than this."""
+_CALM_LEVELS = 4.0
+"""A changed pixel whose steps stay below this stands still."""
+
+
+class MotionGate:
+    """One camera's background, noise and verdict. Deterministic, no clock. One thread. About 60 us per still frame.
+
+    Per frame: fit the global light (gain and offset) and carry the background to it; subtract; take out what is common
+    to a whole row (the bands that mains light makes with a rolling shutter); average 3x3; compare with a threshold per
+    pixel, a multiple of the noise learned there. A change is motion when it has `least_px` connected pixels.
+
+    The background follows where nothing changes and waits where something does: a thing creeping in is not absorbed on
+    its way, and one that leaves leaves no ghost. What stands unmoved for `absorb_s` replaces the background at once.
+    Noise is learned from the step between frames: what stands still makes none.
+    """
+
+    def __init__(self, options: MotionOptions, ignore: Mask | None = None) -> None:
+        """ignore: (96, 160) bool, True where change never counts; None for nowhere."""
+        self._options = options
+        self._watched: F32 = np.ones(_SHAPE, np.float32)
+        if ignore is not None:
+            self._watched[ignore] = 0.0
+        self._watched_px = max(int(self._watched.sum()), 1)
+        self._light = LightFit()
+        self._background: F32 = np.zeros(_SHAPE, np.float32)
+        self._raw: F32 = np.zeros(_SHAPE, np.float32)
+        self._change: F32 = np.zeros(_SHAPE, np.float32)
+        self._noise: F32 = np.zeros(_SHAPE, np.float32)
+        self._inverse: F32 = np.zeros(_SHAPE, np.float32)
+        self._stood_s: F32 = np.zeros(_SHAPE, np.float32)
+        self._standing = False
+        self._frames = 0
+        self._last_ns = self._started_ns = self._learned_ns = 0
+        self._hold_until_ns: int | None = None
+        self._scene_since_ns: int | None = None
+
+    def update(self, thumbnail: U8, time_ns: int) -> MotionVerdict:
+        """Judge one frame and learn from it. thumbnail: (96, 160) uint8."""
+        if not self._frames:
+            self._start(thumbnail, time_ns)
+            return MotionVerdict(True, 0.0, False)
+        passed_s = self._advance(time_ns)
+        before, self._change = self._change, self._difference(thumbnail)
+        ratio = np.abs(self._change)
+        ratio *= self._inverse
+        score = float(ratio.max())
+        changed = cv2.compare(ratio, 1.0, cv2.CMP_GE) if score >= 1.0 else None
+        if self._new_scene(changed, time_ns):
+            self._start(thumbnail, time_ns)
+            return MotionVerdict(True, score, True)
+        warm = self._warm(time_ns)
+        self._learn(before, changed, passed_s, warm)
+        if changed is not None and warm and self._has_blob(changed):
+            self._hold_until_ns = time_ns + int(self._options.hold_s * 1e9)
+        held = self._hold_until_ns is not None and time_ns <= self._hold_until_ns
+        return MotionVerdict(held or not warm, score, False)
+
+    # --- time ------------------------------------------------------------------------------------------------------
+
+    def _start(self, thumbnail: U8, time_ns: int) -> None:
+        """Begin anew with this picture as background."""
+        self._background[:] = thumbnail
+        self._change = np.zeros(_SHAPE, np.float32)
+        self._noise[:] = _FIRST_NOISE_LEVELS
+        self._stood_s[:] = 0.0
+        self._standing = False
+        self._frames = 1
+        self._last_ns = self._started_ns = time_ns
+        self._hold_until_ns = self._scene_since_ns = None
+        self._relearn(time_ns)
+
+    def _advance(self, time_ns: int) -> float:
+        """Seconds since the last frame. Time that ran backward moves all that was waiting for a time with it."""
+        passed_ns = time_ns - self._last_ns
+        self._last_ns = time_ns
+        self._frames += 1
+        if passed_ns < 0:
+            self._started_ns += passed_ns
+            self._learned_ns = min(self._learned_ns, time_ns)
+            self._scene_since_ns = None
+            if self._hold_until_ns is not None:
+                self._hold_until_ns += passed_ns
+        return max(passed_ns, 0) / 1e9
+
+    def _warm(self, time_ns: int) -> bool:
+        """The background is known."""
+        return self._frames > _WARMUP_FRAMES and time_ns - self._started_ns >= self._options.warmup_s * 1e9
+
+    # --- the picture -----------------------------------------------------------------------------------------------
+
+    def _difference(self, thumbnail: U8) -> F32:
+        """(96, 160) float32 levels that light and bands do not explain, averaged 3x3. Moves the background's light."""
+        gain, offset = self._light.fit(thumbnail, self._background)
+        cv2.addWeighted(self._background, gain, self._background, 0.0, offset, dst=self._background)
+        self._light.carried(gain, offset)
+        if abs(gain - 1.0) > 0.02 or abs(offset) > 2.0:  # a picture cannot leave 0..255, its background must not
+            np.clip(self._background, 0.0, 255.0, out=self._background)
+        np.subtract(thumbnail, self._background, out=self._raw)
+        votes = np.clip(self._raw[:, ::_BAND_STEP_PX], -_BAND_LEVELS, _BAND_LEVELS)
+        change: F32 = cv2.blur(self._raw - cv2.reduce(votes, 1, cv2.REDUCE_AVG), (3, 3))
+        return change
+
+    def _has_blob(self, changed: U8) -> bool:
+        """Do enough changed pixels hang together? changed: (96, 160) uint8, nonzero where changed."""
+        if cv2.countNonZero(changed) < self._options.least_px:
+            return False
+        _, _, statistics, _ = cv2.connectedComponentsWithStats(changed, connectivity=8)
+        return bool(statistics[1:, cv2.CC_STAT_AREA].max() >= self._options.least_px)
+
+    def _new_scene(self, changed: U8 | None, time_ns: int) -> bool:
+        """Has most of the picture been another one for long enough?"""
+        if changed is None or cv2.countNonZero(changed) < self._options.scene_fraction * self._watched_px:
+            self._scene_since_ns = None
+            return False
+        if self._scene_since_ns is None:
+            self._scene_since_ns = time_ns
+        return time_ns - self._scene_since_ns >= self._options.scene_s * 1e9
+
+    # --- learning --------------------------------------------------------------------------------------------------
+
+    def _learn(self, before: F32, changed: U8 | None, passed_s: float, warm: bool) -> None:
+        options = self._options
+        step = cv2.absdiff(self._change, before)
+        self._learn_background(step, changed if warm else None, passed_s, warm)
+        cv2.threshold(step, _NOISE_CAP_LEVELS / _STEP_TO_DEVIATION, 0.0, cv2.THRESH_TRUNC, dst=step)
+        share = min(passed_s / options.noise_s, _NOISE_WEIGHT_LIMIT) if warm else 1.0 / self._frames
+        cv2.addWeighted(self._noise, 1.0 - share, step, share * _STEP_TO_DEVIATION, 0.0, dst=self._noise)
+        if not warm or self._last_ns - self._learned_ns >= _RELEARN_NS:
+            self._relearn(self._last_ns)
+
+    def _learn_background(self, step: F32, changed: U8 | None, passed_s: float, warm: bool) -> None:
+        """changed: (96, 160) uint8, nonzero where the background must wait; None for nowhere."""
+        weight = 1.0 - exp(-passed_s / self._options.background_s) if warm else 1.0 / self._frames
+        if changed is None:
+            cv2.scaleAdd(self._raw, weight, self._background, dst=self._background)
+            if self._standing:
+                self._stood_s[:] = 0.0
+                self._standing = False
+            return
+        self._stood_s += np.float32(min(passed_s, _LONGEST_STEP_S))
+        self._stood_s *= changed.astype(bool) & (step < _CALM_LEVELS)
+        self._standing = True
+        weights = np.where(cv2.dilate(changed, _SPREAD), np.float32(0.0), np.float32(weight))
+        weights[self._stood_s >= self._options.absorb_s] = 1.0
+        self._background += weights * self._raw
+
+    def _relearn(self, time_ns: int) -> None:
+        """Thresholds from the noise and the edges, thirds of the light fit from the background."""
+        options = self._options
+        noise = cv2.blur(self._noise, (3, 3)) * options.noise_factor
+        threshold = np.clip(noise, options.least_levels, options.most_levels)
+        threshold += _slope(self._background) * options.shift_px
+        self._inverse = self._watched * options.sensitivity / threshold
+        self._light.learn(self._background)
+        self._learned_ns = time_ns
+
+
+def _slope(background: F32) -> F32:
+    """(96, 160) float32: what a 3x3 mean changes by when the picture moves by one pixel, levels."""
+    smooth = cv2.blur(background, (3, 3))
+    return (cv2.dilate(smooth, _NEIGHBOURS) - cv2.erode(smooth, _NEIGHBOURS)) / 2
