@@ -3,7 +3,8 @@
 The DPU makes both. It maps the payload file for writing and then seals it, so that no later mapping can write: the
 worker can read frames and not change them. The answer file goes the other way: the worker maps it for writing, the DPU
 only reads. Both are sealed against shrinking, else a peer that truncates a file would kill the other side (SIGBUS).
-Their pages are allocated before use (posix_fallocate): too little memory is an error here, not a signal later.
+Their pages are allocated before use (posix_fallocate): too little memory is an error here, not a signal later. What the
+machine has is looked up first, as the kernel would rather kill processes than refuse a memfd (a cgroup's limit is not).
 
 Source: memfd_create(2), fcntl(2) "File Sealing".
 """
@@ -13,6 +14,7 @@ from __future__ import annotations
 import fcntl
 import mmap
 import os
+from pathlib import Path
 
 from pipelines.errors import LaneError
 from pipelines.transport.region import RegionLayout
@@ -32,7 +34,10 @@ def create(layout: RegionLayout, epoch: int) -> tuple[LaneMemory, list[int]]:
         LaneError: not enough memory, or a kernel without memfd seals.
     """
     fds: list[int] = []
+    wanted = layout.payload_region_bytes + layout.answer_region_bytes
     try:
+        if wanted > (available := _available_bytes()):
+            raise MemoryError(f"{available / 1e6:.1f} MB are available")
         for name, size in (("payload", layout.payload_region_bytes), ("answers", layout.answer_region_bytes)):
             fds.append(os.memfd_create(f"framegate-{name}", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING))
             os.posix_fallocate(fds[-1], 0, size)
@@ -40,10 +45,9 @@ def create(layout: RegionLayout, epoch: int) -> tuple[LaneMemory, list[int]]:
         answers = mmap.mmap(fds[1], layout.answer_region_bytes, _SHARED, mmap.PROT_READ)
         fcntl.fcntl(fds[0], fcntl.F_ADD_SEALS, _FIXED_SIZE | _F_SEAL_FUTURE_WRITE | fcntl.F_SEAL_SEAL)
         fcntl.fcntl(fds[1], fcntl.F_ADD_SEALS, _FIXED_SIZE | fcntl.F_SEAL_SEAL)
-    except OSError as error:
+    except (OSError, MemoryError) as error:
         close(fds)
-        wanted = (layout.payload_region_bytes + layout.answer_region_bytes) / 1e6
-        raise LaneError(f"no shared memory for a lane of {layout.slots} slots ({wanted:.1f} MB): {error}") from error
+        raise LaneError(f"no memory for a lane of {layout.slots} slots ({wanted / 1e6:.1f} MB): {error}") from error
     return LaneMemory(layout, epoch, memoryview(payload), memoryview(answers)), fds
 
 
@@ -70,3 +74,11 @@ def close(fds: list[int]) -> None:
     """Close descriptors; mappings made from them stay."""
     for fd in fds:
         os.close(fd)
+
+
+def _available_bytes() -> int:
+    """Memory that can be had without swapping, proc(5)."""
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    raise MemoryError("/proc/meminfo does not say how much memory is available")

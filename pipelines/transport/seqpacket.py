@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import asyncio
 import os
 import socket
@@ -111,7 +112,7 @@ async def receive(sock: socket.socket, timeout_s: float, max_fds: int = 0) -> tu
             while True:
                 await _readable(sock)
                 try:
-                    data, fds, flags, _ = socket.recv_fds(sock, MAX_MESSAGE_BYTES, max_fds, socket.MSG_CMSG_CLOEXEC)
+                    data, fds, flags = _receive_with_files(sock, max_fds)
                     break
                 except BlockingIOError:
                     continue
@@ -147,6 +148,17 @@ def receive_waiting(sock: socket.socket, buffer: bytearray, handle: Callable[[me
         if size == 0:
             raise LaneError("the peer is gone")
         handle(view[:size])
+
+
+def _receive_with_files(sock: socket.socket, max_fds: int) -> tuple[bytes, list[int], int]:
+    """socket.recv_fds, which ignores its flags (so that programs started later would inherit the descriptors)."""
+    room = socket.CMSG_SPACE(max_fds * struct.calcsize("i")) if max_fds else 0
+    data, ancillary, flags, _ = sock.recvmsg(MAX_MESSAGE_BYTES, room, socket.MSG_CMSG_CLOEXEC)
+    fds = array.array("i")
+    for level, kind, content in ancillary:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+            fds.frombytes(content[: len(content) - len(content) % fds.itemsize])
+    return data, list(fds), flags
 
 
 async def _readable(sock: socket.socket) -> None:
