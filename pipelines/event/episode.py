@@ -13,8 +13,10 @@
 Answers may come out of order. A frame older than the newest seen can begin an episode and can be its best picture, but
 makes no `update` and moves no time back: within an episode `time_ms` never decreases.
 
-Two clocks, both monotonic: the frames' arrival decides how long nothing was seen between two frames; `tick(now)` ends
-an episode when no frame came to say so, counted from when the last one was heard, so a slow worker ends nothing early.
+Camera time (`FrameResult.time_ns`) decides how long nothing was seen between two frames. `tick(now)` ends an episode
+when no frame comes to say so, counted from the `now` at which the last sighting was heard: give `update` and `tick` the
+same clock, and a slow worker ends nothing early. Camera time and that clock have one scale; a file that is read as fast
+as possible has none in common with us: give `update` its camera time, and do not tick.
 """
 
 from __future__ import annotations
@@ -36,10 +38,10 @@ class EpisodeOptions(SightingOptions, frozen=True, extra="forbid"):
     """When an episode begins, is told again, and ends."""
 
     confirm_frames: int = Field(
-        1, ge=1, description="Analysed frames in a row that must agree before an alert is raised"
+        1, ge=1, description="Analysed frames in a row that must agree before an alert is raised."
     )
-    update_interval_s: float = Field(1.0, gt=0, description="Least time (s) between two updates of an episode")
-    end_after_s: float = Field(2.0, gt=0, description="An episode ends after this long (s) without a wanted detection")
+    update_interval_s: float = Field(1.0, gt=0, description="Least time (s) between two updates of an episode.")
+    end_after_s: float = Field(2.0, gt=0, description="An episode ends after this long (s) without a wanted detection.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ class EpisodeTracker:
         self._end_after_ns = round(options.end_after_s * 1e9)
         self._interval_ns = round(options.update_interval_s * 1e9)
         self._episode: _Episode | None = None
-        self._newest_ns = 0
+        self._newest_ns = -1
         self._closed_ns = 0
         self._streak = 0
         self._streak_last_ns = 0
@@ -100,18 +102,18 @@ class EpisodeTracker:
         return EpisodeStatistics(self._new, self._updates, self._ends, self._late_ignored)
 
     def update(self, result: FrameResult, now_ns: int) -> list[Alert]:
-        """Take one frame's detections. Returns the records it makes, in order: at most an `end` and a `new`."""
-        arrival_ns = result.timeline.arrival_ns or now_ns
-        if arrival_ns < self._closed_ns:
+        """Take one frame's detections; `now_ns` is when they were heard. Returns the records, in order: at most two."""
+        time_ns = result.time_ns or min(now_ns, result.timeline.arrival_ns or now_ns)
+        if time_ns < self._closed_ns:
             self._late_ignored += 1
             return []
         alerts: list[Alert] = []
-        if self._episode and arrival_ns - self._episode.last.arrival_ns >= self._end_after_ns:
+        if self._episode and time_ns - self._episode.last.time_ns >= self._end_after_ns:
             alerts.append(self._end(self._episode, GONE))
         least = self._options.keeping_score if self._episode else self._options.min_score
-        sighting = sight(result, arrival_ns, self._options, least)
-        in_order = arrival_ns > self._newest_ns
-        self._newest_ns = max(self._newest_ns, arrival_ns)
+        sighting = sight(result, time_ns, self._options, least)
+        in_order = time_ns > self._newest_ns
+        self._newest_ns = max(self._newest_ns, time_ns)
         if sighting is None:
             if in_order:
                 self._streak = 0
@@ -136,11 +138,11 @@ class EpisodeTracker:
 
     def _begin(self, sighting: Sighting, now_ns: int) -> list[Alert]:
         """Nothing lives: count the streak of frames that agree, and begin when it is long enough."""
-        if self._streak == 0 or sighting.arrival_ns - self._streak_last_ns >= self._end_after_ns:
+        if self._streak == 0 or sighting.time_ns - self._streak_last_ns >= self._end_after_ns:
             self._streak = 0
             self._streak_started_ms = sighting.wall_ms
         self._streak += 1
-        self._streak_last_ns = sighting.arrival_ns
+        self._streak_last_ns = sighting.time_ns
         if self._streak < self._options.confirm_frames:
             return []
         started_ms = min(self._streak_started_ms, sighting.wall_ms)
@@ -151,7 +153,7 @@ class EpisodeTracker:
             last=sighting,
             best=sighting,
             heard_ns=now_ns,
-            told_ns=sighting.arrival_ns,
+            told_ns=sighting.time_ns,
             told_ms=sighting.wall_ms,
             classes=set(sighting.classes),
         )
@@ -164,14 +166,14 @@ class EpisodeTracker:
         episode.heard_ns = max(episode.heard_ns, now_ns)
         if sighting.top_score > episode.best.top_score:
             episode.best = sighting
-        if sighting.arrival_ns <= episode.last.arrival_ns:
+        if sighting.time_ns <= episode.last.time_ns:
             return []
         episode.last = sighting
-        due = sighting.arrival_ns - episode.told_ns >= self._interval_ns
+        due = sighting.time_ns - episode.told_ns >= self._interval_ns
         if not due and episode.classes.issuperset(sighting.classes):
             return []
         episode.classes.update(sighting.classes)
-        episode.told_ns = sighting.arrival_ns
+        episode.told_ns = sighting.time_ns
         self._updates += 1
         return [self._alert(episode, AlertType.UPDATE, sighting, sighting.source)]
 
@@ -179,7 +181,7 @@ class EpisodeTracker:
         """Its time is when it was last seen, its boxes the best. No timeline: no frame's arrival caused it."""
         self._episode = None
         self._streak = 0
-        self._closed_ns = max(self._closed_ns, episode.last.arrival_ns + self._end_after_ns)
+        self._closed_ns = max(self._closed_ns, episode.last.time_ns + self._end_after_ns)
         self._ends += 1
         return self._alert(episode, AlertType.END, episode.best, episode.source, reason)
 

@@ -18,21 +18,21 @@ DEGRADED_PRESENCE = "presence"
 class SightingOptions(BaseModel, frozen=True, extra="forbid"):
     """Which detections count."""
 
-    classes: tuple[str, ...] = Field((), description="Class names that raise an alert; empty: all of the model's")
-    min_score: float = Field(0.5, ge=0, le=1, description="Least score (0..1) that can begin an episode")
+    classes: tuple[str, ...] = Field((), description="Class names that raise an alert; empty: all of the model's.")
+    min_score: float = Field(0.5, ge=0, le=1, description="Least score (0..1) that can begin an episode.")
     keep_score: float | None = Field(
-        None, ge=0, le=1, description="Least score (0..1) that keeps a living episode alive; unset: 0.8 x min_score"
+        None, ge=0, le=1, description="Least score (0..1) that keeps a living episode alive; unset: 0.8 x min_score."
     )
-    min_area: float = Field(0.0, ge=0, le=1, description="Least size of a box, as a fraction (0..1) of the picture")
+    min_area: float = Field(0.0, ge=0, le=1, description="Least size of a box, as a fraction (0..1) of the picture.")
     masks: tuple[Annotated[Polygon, AfterValidator(check_polygon)], ...] = Field(
-        (), description="Polygons (relative x, y in 0..1): a detection whose bottom centre is inside one is ignored"
+        (), description="Polygons (relative x, y in 0..1): a detection whose bottom centre is inside one is ignored."
     )
     include_masks: tuple[Annotated[Polygon, AfterValidator(check_polygon)], ...] = Field(
-        (), description="Polygons (relative x, y in 0..1): if any, only detections whose bottom centre is inside count"
+        (), description="Polygons (relative x, y in 0..1): if any, only detections whose bottom centre is inside count."
     )
     presence_alerts: bool = Field(
         True,
-        description="Raise an alert without boxes when no detector answers and only the presence model sees somebody",
+        description="Raise an alert without boxes when no detector answers and only the presence model sees somebody.",
     )
 
     @model_validator(mode="after")
@@ -51,7 +51,7 @@ class SightingOptions(BaseModel, frozen=True, extra="forbid"):
 class Sighting:
     """What is wanted of one frame, best first. Without boxes only when the presence model alone answered."""
 
-    arrival_ns: int
+    time_ns: int
     wall_ms: int
     boxes: tuple[tuple[float, float, float, float], ...]
     """xyxy, source px."""
@@ -69,7 +69,7 @@ class Sighting:
         return max(self.scores, default=0.0)
 
 
-def sight(result: FrameResult, arrival_ns: int, options: SightingOptions, least_score: float) -> Sighting | None:
+def sight(result: FrameResult, time_ns: int, options: SightingOptions, least_score: float) -> Sighting | None:
     """Pick the wanted detections of a frame; None if nothing counts."""
     names = class_names(result)
     found = result.detections
@@ -78,7 +78,7 @@ def sight(result: FrameResult, arrival_ns: int, options: SightingOptions, least_
         return None
     corners = found.xyxy.tolist()
     return Sighting(
-        arrival_ns=arrival_ns,
+        time_ns=time_ns,
         wall_ms=result.wall_ms,
         boxes=tuple((c[0], c[1], c[2], c[3]) for c in (corners[i] for i in keep)),
         classes=tuple(names[i] for i in keep),
