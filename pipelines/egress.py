@@ -26,6 +26,7 @@ from pipelines.values import (
     AnswerCode,
     CameraHealth,
     Cause,
+    Frame,
     FrameResult,
     ModelCard,
     Outcome,
@@ -39,11 +40,10 @@ OUTCOME_OF_CODE: dict[AnswerCode, tuple[Outcome, Cause | None]] = {
     AnswerCode.WATCHDOG: (Outcome.FAILED, Cause.WATCHDOG),
     AnswerCode.BAD_INPUT: (Outcome.FAILED, Cause.BAD_INPUT),
     AnswerCode.CHECKSUM: (Outcome.FAILED, Cause.CHECKSUM),
-    AnswerCode.DRAINING: (Outcome.FAILED, Cause.NO_WORKER),
 }
 
-_SNAPSHOT_QUEUE = 64
-"""Alerts waiting for their snapshot; beyond it alerts go out without one, counted."""
+_ALERT_QUEUE = 256
+"""Alerts waiting for a snapshot; beyond it alerts go out at once, without one, counted."""
 
 
 @dataclass(slots=True)
@@ -68,15 +68,17 @@ class Egress:
         inflight: InFlight,
         sinks: Sequence[Sink],
         on_result: Callable[[FrameResult], None],
+        on_alert: Callable[[Alert], None],
         on_worker: Callable[[bool, str], None],
     ) -> None:
         self._inflight = inflight
         self._sinks = sinks
         self._on_result = on_result
+        self._on_alert = on_alert
         self._on_worker = on_worker
         self._cameras: dict[str, CameraOut] = {}
         self._card: ModelCard | None = None
-        self._queue: asyncio.Queue[tuple[Alert, FrameResult | None]] = asyncio.Queue(_SNAPSHOT_QUEUE)
+        self._queue: asyncio.Queue[tuple[Alert, Frame | None, Snapshotter | None]] = asyncio.Queue(_ALERT_QUEUE)
         self.alerts = 0
         """Episodes begun."""
         self.snapshots_skipped = 0
@@ -166,9 +168,10 @@ class Egress:
     def _emit(self, out: CameraOut, alerts: Sequence[Alert], result: FrameResult | None) -> None:
         for alert in alerts:
             self.alerts += alert.type is AlertType.NEW
-            wants_snapshot = out.snapshotter is not None and alert.type is AlertType.NEW
+            self._on_alert(alert)
+            frame = result.frame if result is not None and alert.type is AlertType.NEW else None
             try:
-                self._queue.put_nowait((alert, result if wants_snapshot else None))
+                self._queue.put_nowait((alert, frame, out.snapshotter))
             except asyncio.QueueFull:
                 self.snapshots_skipped += 1
                 self._offer(alert)
@@ -180,11 +183,10 @@ class Egress:
     async def run(self) -> None:
         """Give alerts their snapshots and offer them to the sinks, in order. Until cancelled."""
         while True:
-            alert, result = await self._queue.get()
+            alert, frame, snapshotter = await self._queue.get()
             try:
-                out = self._cameras.get(alert.camera_id)
-                if result is not None and result.frame is not None and out is not None and out.snapshotter is not None:
-                    alert = await asyncio.to_thread(out.snapshotter.attach, alert, result)
+                if snapshotter is not None:
+                    alert = await asyncio.to_thread(snapshotter.attach, alert, frame)
             finally:
                 self._offer(alert)
                 self._queue.task_done()

@@ -76,7 +76,6 @@ class PathParts:
     """Snapshots are wanted: hold the source picture until the answer."""
     picture: Callable[[Cause | None], None]
     """Told when the picture becomes invalid (the cause) or sound again (None)."""
-    stopping: Callable[[], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +99,7 @@ class FramePath:
         self._fit_key: object = None
         self.episode_alive = False
         """Written by the event loop, read by the pump."""
+        self._stopping = False
         self.restart()
 
     def restart(self) -> None:
@@ -111,6 +111,10 @@ class FramePath:
         self._motion = self._parts.motion() if self._parts.motion else None
         if self._parts.presence is not None:
             self._parts.presence.reset()
+
+    def stop(self) -> None:
+        """Wait for no slot any more. Any thread."""
+        self._stopping = True
 
     def frame(self, frame: Frame, read_ns: int, decoded_ns: int) -> None:
         """Take one picture to its slot or its outcome. Blocks only for the work (and, unpaced, for a free slot)."""
@@ -172,7 +176,7 @@ class FramePath:
         elif ask.timeline.gated_ns + parts.inflight.turnaround_ns > ask.deadline_ns:
             parts.ledger.settle(frame.sequence, Outcome.LATE, Cause.AT_PUBLISH)
         elif (slot := self._loan(writer)) is None:
-            parts.ledger.settle(frame.sequence, Outcome.STOPPED if parts.stopping() else Outcome.RING_FULL)
+            parts.ledger.settle(frame.sequence, Outcome.STOPPED if self._stopping else Outcome.RING_FULL)
         else:
             self._publish(frame, ask, writer, slot)
 
@@ -183,7 +187,7 @@ class FramePath:
 
     def _loan(self, writer: SlotWriter) -> Slot | None:
         slot = writer.loan(self._parts.options.priority)
-        while slot is None and not self._parts.paced and not self._parts.stopping():
+        while slot is None and not self._parts.paced and not self._stopping:
             if self._parts.inflight.writer is not writer:
                 return None
             time.sleep(_PATIENCE_S)

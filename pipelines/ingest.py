@@ -79,6 +79,7 @@ class Pump:
     def stop(self) -> None:
         """Ask the thread to end; returns at once. Any thread."""
         self._stop.set()
+        self._parts.path.stop()
         self._interrupt()
 
     @property

@@ -89,8 +89,6 @@ class AnswerCode(IntEnum):
     BAD_INPUT = 4
     """Header or payload does not fit the model."""
     CHECKSUM = 5
-    DRAINING = 6
-    """The worker is stopping and took no more work."""
 
 
 class Priority(IntEnum):

@@ -78,11 +78,6 @@ class Batcher(Generic[T]):
         self._jobs = [job for job in self._jobs if id(job) not in chosen]
         return Decision(late, batch, None)
 
-    def clear(self) -> tuple[Job[T], ...]:
-        """Take everything out: the worker drains."""
-        jobs, self._jobs = tuple(self._jobs), []
-        return jobs
-
     def _refuse(self, now_ns: int) -> tuple[Job[T], ...]:
         soonest_ns = now_ns if self._probing(now_ns) else now_ns + self._profile.estimate_ns(1)
         late = [job for job in self._jobs if job.deadline_ns < soonest_ns]

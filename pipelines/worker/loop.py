@@ -57,10 +57,6 @@ class WorkerLoop:
         )
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="engine")
         self._news = asyncio.Event()
-        self._draining = False
-        self._running = 0
-        self._idle = asyncio.Event()
-        self._idle.set()
         self._answers: Counter[AnswerCode] = Counter()
         self._batches: Counter[int] = Counter()
         self._no_rows = np.zeros((0, 6), np.float32)
@@ -82,14 +78,11 @@ class WorkerLoop:
         """A lane has something: take all of it."""
         while (taken := reader.take()) is not None:
             work = _Work(reader, taken)
-            if self._draining:
-                self._answer(work, AnswerCode.DRAINING)
-            elif not self._fits(taken):
+            if not self._fits(taken):
                 self._answer(work, AnswerCode.BAD_INPUT)
             else:
                 header = taken.header
                 self._batcher.add(Job(work, header.camera, header.priority, header.deadline_ns, taken.taken_ns))
-                self._idle.clear()
         self._news.set()
 
     async def run(self) -> None:
@@ -106,14 +99,7 @@ class WorkerLoop:
             if decision.batch:
                 await self._run_batch([job.item for job in decision.batch])
                 continue
-            if not len(self._batcher):
-                self._idle.set()
             await self._wait(decision.wake_ns)
-
-    async def drain(self) -> None:
-        """Take no more (new tasks are answered DRAINING) and wait until all that was taken is answered."""
-        self._draining = True
-        await self._idle.wait()
 
     def close(self) -> None:
         self._thread.shutdown(wait=False, cancel_futures=True)

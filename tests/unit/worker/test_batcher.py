@@ -125,13 +125,6 @@ def test_overflow_refuses_the_least_urgent() -> None:
     assert items(decision.batch) == ["b", "c"]
 
 
-def test_clear_hands_everything_back() -> None:
-    b = batcher()
-    b.add(job("x"))
-    assert items(b.clear()) == ["x"]
-    assert len(b) == 0
-
-
 _jobs = st.lists(
     st.tuples(st.sampled_from("abc"), st.integers(0, 200), st.sampled_from(list(Priority))), min_size=1, max_size=30
 )

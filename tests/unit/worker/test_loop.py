@@ -132,27 +132,6 @@ async def test_a_hanging_batch_is_answered_and_ends_the_worker() -> None:
     worker.close()
 
 
-async def test_draining_answers_what_it_has_and_refuses_the_rest() -> None:
-    engine = ToyEngine()
-    async with working(engine, BatchOptions(max_batch=1)) as (worker, lane, events):
-        engine.gate.clear()
-        publish(lane.writer, header(0))
-        publish(lane.writer, header(1))
-        worker.collect(lane.reader)
-        await asyncio.sleep(0)
-        draining = asyncio.create_task(worker.drain())
-        await asyncio.sleep(0)
-        publish(lane.writer, header(2))
-        worker.collect(lane.reader)
-        engine.gate.set()
-        await asyncio.wait_for(draining, 5)
-        assert {a.task: a.code for a in events.answers} == {
-            2: AnswerCode.DRAINING,
-            0: AnswerCode.OK,
-            1: AnswerCode.OK,
-        }
-
-
 async def test_warm_measures_the_ends_of_the_batch_range() -> None:
     worker = WorkerLoop(ToyEngine(max_batch=4), BatchOptions(max_batch=8))
     worker.warm()

@@ -1,0 +1,257 @@
+"""The DPU process: everything in it that has a lifetime, in one exit stack and one task group.
+
+Start: sinks, worker (if it is ours), lane, HTTP; then, when a worker has attached or `ATTACH_S` have passed, cameras.
+Stop, first signal: cameras end, answers are awaited, episodes closed, sinks drained, each within its share of
+`drain_s`; then the worker. Second signal: nothing is awaited; everything is settled all the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+from typing import Any
+
+from app.cameras import Cameras
+from app.config.camera import CameraConfig
+from app.config.deployment import Config
+from app.config.worker import WorkerDeployment
+from app.control.http import Verdict, serve
+from app.measure import Measure
+from app.observe.notify import Notifier
+from app.observe.snapshot import ObservedSnapshot
+from app.supervisor import Supervisor
+from pipelines import build
+from pipelines.accounting import Ledger
+from pipelines.contracts import Sink
+from pipelines.egress import Egress
+from pipelines.errors import ConfigError
+from pipelines.inflight import InFlight
+from pipelines.values import CameraHealth
+
+ATTACH_S = 30.0
+"""Cameras wait this long for a worker at start; then they run without one, and their frames fail, counted."""
+TICK_S = 0.2
+
+
+class Dpu:
+    """One DPU process. Make it, then `await run()` once."""
+
+    def __init__(
+        self,
+        config: Config,
+        measure: Measure,
+        *,
+        reload: Callable[[], Config] | None = None,
+        extra_sinks: Sequence[Sink] = (),
+        stop_when_ended: bool = False,
+        notifier: Notifier | None = None,
+    ) -> None:
+        """
+        Args:
+            config: A checked deployment.
+            measure: Keeps what is observed: log, latencies, worker state.
+            reload: Reads the deployment again (SIGHUP); raises ConfigError and keeps the old one.
+            extra_sinks: Sinks beside the configured ones: the demo's table, a test's memory.
+            stop_when_ended: Stop by itself when every camera has ended: files that are not looped.
+            notifier: Tells the service manager; None: there is none.
+        """
+        self.config = config
+        self.measure = measure
+        self._reload = reload
+        self._stop_when_ended = stop_when_ended
+        self._notifier = notifier or Notifier()
+        self.inflight = InFlight()
+        self.sinks: tuple[Sink, ...] = (*build.sinks(config.sinks, measure.acked), *extra_sinks)
+        self.egress = Egress(self.inflight, self.sinks, measure.result, measure.alert, measure.worker_changed)
+        self._cameras_of = build.CameraMaker(self.inflight, self._told, config.stagger, config.model.presence)
+        self.cameras: Cameras[CameraConfig] = Cameras(self._make_camera, self.egress)
+        self._stopping = asyncio.Event()
+        self._forced = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self.supervisor: Supervisor | None = None
+        self._started = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.http_port: int | None = None
+
+    # --- steering --------------------------------------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """First call: drain and end. Second call: end now."""
+        if self._stopping.is_set():
+            self._forced.set()
+        self._stopping.set()
+
+    def live(self) -> Verdict:
+        return Verdict(True)
+
+    def ready(self) -> Verdict:
+        reasons = []
+        if not self._started.is_set():
+            reasons.append("starting: waiting for a worker")
+        if not self.measure.worker_attached.is_set():
+            reasons.append("no worker is attached")
+        if self._stopping.is_set():
+            reasons.append("stopping")
+        return Verdict(not reasons, tuple(reasons))
+
+    def started(self) -> Verdict:
+        return Verdict(self._started.is_set(), () if self._started.is_set() else ("waiting for a worker",))
+
+    def observe(self) -> ObservedSnapshot:
+        return self.measure.snapshot(self)
+
+    async def reload(self) -> None:
+        """Read the configuration again; only cameras that changed restart. A bad file changes nothing."""
+        if self._reload is None:
+            return
+        self._notifier.reloading()
+        try:
+            fresh = await asyncio.to_thread(self._reload)
+        except ConfigError as error:
+            self.measure.log.error("reload.refused", problems=str(error).splitlines())
+            self._notifier.ready("the new configuration was refused")
+            return
+        changes = await self.cameras.apply(_enabled(fresh))
+        fixed = [name for name in Config.model_fields if name not in ("cameras", "defaults", "camera_files")]
+        needs_restart = [name for name in fixed if getattr(fresh, name) != getattr(self.config, name)]
+        self.config = self.config.model_copy(update={"cameras": fresh.cameras, "defaults": fresh.defaults})
+        self.measure.log.info(
+            "reload.done",
+            started=changes.started,
+            stopped=changes.stopped,
+            replaced=changes.replaced,
+            needs_restart=needs_restart,
+        )
+        self._notifier.ready(f"{len(self.cameras.pumps)} cameras")
+
+    # --- the life of the process -----------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Until stopped. Every packet is settled when this returns, however it returns."""
+        self._loop = asyncio.get_running_loop()
+        async with AsyncExitStack() as stack:
+            self._handle_signals(stack)
+            if self.config.http.enabled:
+                self.http_port = await stack.enter_async_context(serve(self.config.http, self))
+            socket = self._socket(stack)
+            async with asyncio.TaskGroup() as group:
+                services = self._services(group, socket)
+                try:
+                    await self._serve(group)
+                finally:
+                    await asyncio.shield(self._shut_down())
+                    for task in services:
+                        task.cancel()
+
+    async def _serve(self, group: asyncio.TaskGroup) -> None:
+        await self._first_of(self.measure.worker_attached.wait(), self._stopping.wait(), timeout_s=ATTACH_S)
+        if not self._stopping.is_set():
+            await self.cameras.apply(_enabled(self.config))
+            self._started.set()
+            self._notifier.ready(f"{len(self.cameras.pumps)} cameras")
+            self.measure.log.info("ready", cameras=len(self.cameras.pumps))
+        while not self._stopping.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), TICK_S)
+            self._tick()
+
+    def _tick(self) -> None:
+        now_ns = time.monotonic_ns()
+        self.cameras.tick(now_ns)
+        self.egress.tick(now_ns)
+        if self._stop_when_ended and self.cameras.ended and not len(self.inflight):
+            self._stopping.set()
+
+    def _services(self, group: asyncio.TaskGroup, socket: Path) -> list[asyncio.Task[None]]:
+        services: dict[str, Coroutine[Any, Any, None]] = {
+            "egress": self.egress.run(),
+            "lane": build.link(socket, self.config.lane, self.egress).run(),
+            **{f"sink[{sink.name}]": sink.run() for sink in self.sinks},
+            **self.measure.services(),
+            "watchdog": self._notifier.watch(lambda: True),
+        }
+        if self.config.worker.spawn:
+            self.supervisor = Supervisor("worker", self._worker_command(socket), self.measure.worker_process)
+            services["worker"] = self.supervisor.run()
+        return [group.create_task(service, name=name) for name, service in services.items()]
+
+    async def _shut_down(self) -> None:
+        """The first step of stopping, cut short by the second signal. Always settles every packet."""
+        self._notifier.stopping()
+        self.measure.log.info("stopping", in_flight=len(self.inflight))
+        drain_s = self.config.drain_s
+        await self.cameras.stop_pumps()
+        await self._first_of(self._answered_all(), self._forced.wait(), timeout_s=drain_s / 2)
+        await self.cameras.close()
+        await self._first_of(self._drained_all(drain_s / 2), self._forced.wait(), timeout_s=drain_s / 2)
+        self.measure.log.info("stopped", stuck=self.cameras.stuck)
+
+    async def _answered_all(self) -> None:
+        while len(self.inflight) and self.inflight.writer is not None:
+            await asyncio.sleep(0.005)
+
+    async def _drained_all(self, deadline_s: float) -> None:
+        await self.egress.drain()
+        await asyncio.gather(*(sink.drain(deadline_s) for sink in self.sinks))
+
+    async def _first_of(self, *waits: Coroutine[Any, Any, object], timeout_s: float) -> None:
+        tasks = [asyncio.ensure_future(wait) for wait in waits]
+        _, waiting = await asyncio.wait(tasks, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+
+    # --- pieces ----------------------------------------------------------------------------------------------------
+
+    def _make_camera(self, camera: str, options: CameraConfig, ledger: Ledger) -> build.BuiltCamera:
+        return self._cameras_of.make(camera, options, ledger)
+
+    def _told(self, health: CameraHealth) -> None:
+        """A pump's word, in the pump's thread."""
+        assert self._loop is not None
+        with suppress(RuntimeError):  # the loop has closed: a pump that was set aside ends late
+            self._loop.call_soon_threadsafe(self._heard, health)
+
+    def _heard(self, health: CameraHealth) -> None:
+        self.measure.camera(health)
+        self.egress.health(health)
+
+    def _socket(self, stack: AsyncExitStack) -> Path:
+        if self.config.worker.socket is not None:
+            return self.config.worker.socket
+        directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="framegate-"))
+        return Path(directory) / "worker.sock"
+
+    def _worker_command(self, socket: Path) -> list[str]:
+        """A fresh interpreter; what it needs to know travels as one JSON argument, which holds no secret."""
+        own = self.config.model_dump_json(include=set(WorkerDeployment.model_fields))
+        return [sys.executable, "-m", "app", "worker", "--socket", str(socket), "--spec", own]
+
+    def _handle_signals(self, stack: AsyncExitStack) -> None:
+        loop = asyncio.get_running_loop()
+        handlers: dict[signal.Signals, Callable[[], None]] = {
+            signal.SIGINT: self.stop,
+            signal.SIGTERM: self.stop,
+            signal.SIGHUP: lambda: self._spawn(self.reload()),
+        }
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in handlers.items():
+                loop.add_signal_handler(number, handler)
+                stack.callback(loop.remove_signal_handler, number)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run beside everything else; the set keeps it from being collected."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _enabled(config: Config) -> Mapping[str, CameraConfig]:
+    return {camera: options for camera, options in config.cameras.items() if options.enabled}

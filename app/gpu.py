@@ -1,0 +1,81 @@
+"""The worker process: one engine, lanes from any number of DPU processes, stateless.
+
+Stop, first signal: lanes are told to drain, what was taken is answered, then it ends. Second signal, a lost device or a
+hanging batch: it ends at once (exit 75: try again); its peers notice the end of file and still have every task.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import signal
+from pathlib import Path
+
+from structlog.stdlib import BoundLogger
+
+from app.config.worker import WorkerDeployment
+from pipelines import build
+from pipelines.errors import DeviceLost
+from pipelines.transport.shm_server import ShmServer
+from pipelines.worker.loop import WorkerLoop
+
+EXIT_TRY_AGAIN = 75
+"""sysexits' EX_TEMPFAIL: the supervisor starts another."""
+_DRAIN_S = 5.0
+_PR_SET_PDEATHSIG = 1
+
+
+def run(config: WorkerDeployment, socket: Path, *, with_parent: bool, log: BoundLogger) -> int:
+    """The process. Returns its exit code.
+
+    Args:
+        with_parent: End when the process that started this one ends, however it ends.
+
+    Raises:
+        ModelError: the model cannot be used. LaneError: the socket cannot be listened on.
+    """
+    if with_parent:
+        _end_with_parent()
+    engine = build.engine(config.worker, config.model)
+    loop = WorkerLoop(engine, config.worker.batch)
+    loop.warm()
+    profile_ms = {size: round(ns / 1e6, 2) for size, ns in loop.statistics().profile_ns.items()}
+    log.info("worker.ready", model=engine.card.name, engine=config.worker.engine, batch_ms=profile_ms)
+    try:
+        asyncio.run(_serve(loop, ShmServer(socket, engine.card, config.lane, loop.collect)))
+    except* DeviceLost as lost:
+        log.error("worker.device_lost", reason=str(lost.exceptions[0]))
+        os._exit(EXIT_TRY_AGAIN)  # the engine's thread may hang for ever: do not wait for it
+    finally:
+        loop.close()
+    engine.close()
+    log.info("worker.stopped")
+    return 0
+
+
+async def _serve(loop: WorkerLoop, server: ShmServer) -> None:
+    stopping = asyncio.Event()
+
+    def stop() -> None:
+        if stopping.is_set():
+            os._exit(EXIT_TRY_AGAIN)
+        stopping.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop)
+    async with asyncio.TaskGroup() as group:
+        serving = group.create_task(server.run(), name="lanes")
+        working = group.create_task(loop.run(), name="batches")
+        await stopping.wait()
+        await server.drain(_DRAIN_S)
+        serving.cancel()
+        working.cancel()
+
+
+def _end_with_parent() -> None:
+    """Linux: SIGTERM when the parent dies, even of SIGKILL. Ends at once if it is dead already."""
+    parent = os.getppid()
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(EXIT_TRY_AGAIN)

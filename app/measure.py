@@ -1,0 +1,147 @@
+"""What a DPU process observes of itself: latencies, states, the log. The core calls its hooks; nothing calls back.
+
+Event loop only, but for `log`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import time
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any
+
+from app.observe.latency import LatencyHistogram
+from app.observe.loop_lag import LoopLag
+from app.observe.snapshot import CameraObserved, ObservedSnapshot, WorkerObserved, WorkerState, stages_ns
+from pipelines.values import Alert, AlertType, CameraHealth, CameraState, Cause, FrameResult
+
+if TYPE_CHECKING:
+    from structlog.stdlib import BoundLogger
+
+    from app.dpu import Dpu
+
+
+class Measure:
+    """Observations of one process."""
+
+    def __init__(self, log: BoundLogger) -> None:
+        self.log = log
+        self.worker_attached = asyncio.Event()
+        self._lag = LoopLag()
+        self._started_ns = time.monotonic_ns()
+        self._latency: dict[str, LatencyHistogram] = {}
+        self._pictures: dict[str, Cause] = {}
+        self._worker = WorkerState.STARTING
+        self._worker_reason = ""
+        self._alerts: dict[str, int] = {}
+
+    # --- hooks -----------------------------------------------------------------------------------------------------
+
+    def result(self, result: FrameResult) -> None:
+        """A frame was answered."""
+        line = result.timeline
+        self._record("arrival_to_result", line.answered_ns - line.arrival_ns)
+        for stage, elapsed_ns in stages_ns(line).items():
+            self._record(stage, elapsed_ns)
+
+    def acked(self, alert: Alert, now_ns: int) -> None:
+        """A sink's peer has an alert. Only records that a frame caused have a timeline."""
+        if alert.timeline.arrival_ns:
+            self._record("arrival_to_ack", now_ns - alert.timeline.arrival_ns)
+
+    def alert(self, alert: Alert) -> None:
+        if alert.type is AlertType.NEW:
+            self._alerts[alert.camera_id] = self._alerts.get(alert.camera_id, 0) + 1
+
+    def camera(self, health: CameraHealth) -> None:
+        """A change of a camera's state or picture."""
+        picture = health.picture
+        if picture is None:
+            self._pictures.pop(health.camera_id, None)
+        else:
+            self._pictures[health.camera_id] = picture
+        bad = health.state in (CameraState.BACKOFF, CameraState.STALLED) or picture is not None
+        write = self.log.warning if bad else self.log.info
+        write(
+            "camera.state",
+            camera=health.camera_id,
+            state=health.state.value,
+            reason=health.reason,
+            picture=picture.value if picture else None,
+        )
+
+    def worker_changed(self, attached: bool, reason: str) -> None:
+        """A lane was attached or lost."""
+        self._worker = WorkerState.ATTACHED if attached else WorkerState.LOST
+        self._worker_reason = reason
+        if attached:
+            self.worker_attached.set()
+            self.log.info("worker.attached", reason=reason)
+        else:
+            self.worker_attached.clear()
+            self.log.warning("worker.lost", reason=reason)
+
+    def worker_process(self, state: str, text: str) -> None:
+        """The supervisor's word on the child process."""
+        (self.log.info if state == "started" else self.log.warning)(f"worker.process.{state}", text=text)
+
+    # --- readings --------------------------------------------------------------------------------------------------
+
+    def services(self) -> dict[str, Coroutine[Any, Any, None]]:
+        return {"loop-lag": self._lag.run()}
+
+    def snapshot(self, dpu: Dpu) -> ObservedSnapshot:
+        """Everything at one instant."""
+        return ObservedSnapshot(
+            time_ms=time.time_ns() // 1_000_000,
+            uptime_s=(time.monotonic_ns() - self._started_ns) / 1e9,
+            cpu_s=_cpu_s(),
+            alerts=dpu.egress.alerts,
+            cameras=self._cameras(dpu),
+            workers={"worker": self._worker_observed(dpu)},
+            sinks={sink.name: sink.statistics() for sink in dpu.sinks},
+            latencies={name: one.snapshot() for name, one in self._latency.items()},
+            loop_lag=self._lag.snapshot(),
+            counters={
+                "orphan_answers": dpu.egress.orphans,
+                "snapshots_skipped": dpu.egress.snapshots_skipped,
+                "stuck_pumps": len(dpu.cameras.stuck),
+            },
+        )
+
+    def _cameras(self, dpu: Dpu) -> dict[str, CameraObserved]:
+        pumps, configs = dpu.cameras.pumps, dpu.config.cameras
+        out = {}
+        for camera, ledger in dpu.cameras.ledgers().items():
+            pump, config = pumps.get(camera), configs.get(camera)
+            out[camera] = CameraObserved(
+                ledger=ledger,
+                state=pump.state if pump else CameraState.STOPPED,
+                reason=pump.reason if pump else "",
+                region=config.region if config else "",
+                url=config.shown_url if config else "",
+                picture=self._pictures.get(camera),
+                connects=pump.connects if pump else 0,
+                decoded=pump.decoded if pump else 0,
+                alerts=self._alerts.get(camera, 0),
+            )
+        return out
+
+    def _worker_observed(self, dpu: Dpu) -> WorkerObserved:
+        writer = dpu.inflight.writer
+        return WorkerObserved(
+            state=self._worker,
+            reason=self._worker_reason,
+            restarts=dpu.supervisor.restarts if dpu.supervisor else 0,
+            model=writer.card.name if writer else "",
+            lane=writer.statistics() if writer else None,
+        )
+
+    def _record(self, name: str, elapsed_ns: int) -> None:
+        self._latency.setdefault(name, LatencyHistogram()).record(elapsed_ns)
+
+
+def _cpu_s() -> float:
+    usages = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)

@@ -1,0 +1,56 @@
+"""`framegate run`: one DPU process from a configuration file."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from contextlib import suppress
+from pathlib import Path
+
+from app.config.deployment import Config, load
+from app.config.environment import environment
+from app.dpu import Dpu
+from app.measure import Measure
+from app.observe.log import configure, get_logger
+from app.observe.notify import Notifier
+from app.observe.report import build_report, write_report
+from pipelines.errors import ConfigError
+
+
+def serve(path: Path, report: Path | None, seconds: float | None, exit_when_done: bool) -> int:
+    """Run until stopped. Returns the exit code.
+
+    Raises:
+        ConfigError: all mistakes of the file, before anything starts.
+    """
+    environ = environment()
+    config = load(path, environ)
+    configure(config.log)
+    return asyncio.run(_serve(config, path, report, seconds, exit_when_done))
+
+
+async def _serve(config: Config, path: Path, report: Path | None, seconds: float | None, exit_when_done: bool) -> int:
+    environ = environment()
+    measure = Measure(get_logger("dpu"))
+    dpu = Dpu(
+        config,
+        measure,
+        reload=lambda: load(path, environ),
+        stop_when_ended=exit_when_done,
+        notifier=Notifier.from_environ(environ),
+    )
+    loop = asyncio.get_running_loop()
+    if report is not None:
+        loop.add_signal_handler(signal.SIGUSR1, lambda: write_report(report, build_report(dpu.observe())))
+    if seconds is not None:
+        loop.call_later(seconds, dpu.stop)
+    try:
+        await dpu.run()
+    except* ConfigError as errors:
+        raise ConfigError(str(errors.exceptions[0])) from None
+    finally:
+        if report is not None:
+            with suppress(NotImplementedError):
+                loop.remove_signal_handler(signal.SIGUSR1)
+            await asyncio.to_thread(write_report, report, build_report(dpu.observe()))
+    return 0

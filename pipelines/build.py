@@ -1,0 +1,236 @@
+"""The one place that chooses implementations. Vendor libraries are imported here, late: a DPU image has no TensorRT, a
+worker image no PyAV, and a process imports only what its configuration asks for.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pipelines.accounting import Ledger
+from pipelines.contracts import Acked, Engine, LaneEvents, Presence, Sink, Source
+from pipelines.egress import CameraOut
+from pipelines.event.episode import EpisodeOptions, EpisodeTracker
+from pipelines.event.mask import rasterise
+from pipelines.event.snapshot import SnapshotOptions, Snapshotter
+from pipelines.framepath import FramePath, PathOptions, PathParts
+from pipelines.gate.motion import MotionGate, MotionOptions
+from pipelines.gate.open import OpenGate
+from pipelines.inflight import InFlight
+from pipelines.ingest import Pump, PumpParts
+from pipelines.prefilter.presence import PresenceGate, PresenceModel, PresenceOptions
+from pipelines.prefilter.validity import Validity, ValidityOptions
+from pipelines.preprocess.thumbnail import THUMBNAIL_HW
+from pipelines.source.backoff import Backoff, BackoffOptions
+from pipelines.source.stagger import Stagger, StaggerOptions
+from pipelines.source.watch import StreamWatch, WatchOptions
+from pipelines.transport.options import LaneOptions
+from pipelines.values import CameraHealth, CameraState, Cause
+
+if TYPE_CHECKING:
+    from pipelines.source.file import FileOptions
+    from pipelines.source.rtsp import RtspOptions
+    from pipelines.transport.shm_link import ShmLink
+    from pipelines.worker.options import BatchOptions
+
+
+class CameraSpec(Protocol):
+    """What a camera is made from; app/config/camera.py has it, with every PathOptions field beside."""
+
+    @property
+    def address(self) -> str: ...
+    @property
+    def is_file(self) -> bool: ...
+    @property
+    def path(self) -> Path: ...
+    @property
+    def rtsp(self) -> RtspOptions: ...
+    @property
+    def file(self) -> FileOptions: ...
+    @property
+    def watch(self) -> WatchOptions: ...
+    @property
+    def backoff(self) -> BackoffOptions: ...
+    @property
+    def validity(self) -> ValidityOptions: ...
+    @property
+    def motion(self) -> MotionOptions: ...
+    @property
+    def presence(self) -> PresenceOptions: ...
+    @property
+    def episode(self) -> EpisodeOptions: ...
+    @property
+    def snapshot(self) -> SnapshotOptions: ...
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltCamera:
+    """One camera's two halves."""
+
+    pump: Pump
+    out: CameraOut
+
+
+class CameraMaker:
+    """Makes cameras; holds what they share: the in-flight table, the presence session, the opening times."""
+
+    def __init__(
+        self, inflight: InFlight, tell: Callable[[CameraHealth], None], stagger: StaggerOptions, presence: str
+    ) -> None:
+        """presence: name or path of the presence model, loaded with the first camera that asks for it."""
+        self._inflight = inflight
+        self._tell = tell
+        self._stagger = Stagger(stagger)
+        self._snapshotter = functools.cache(Snapshotter)  # cameras of equal options share one directory and its bound
+        self._presence_model = functools.cache(lambda: PresenceModel(_presence_path(presence)))
+
+    def make(self, camera: str, spec: CameraSpec, ledger: Ledger) -> BuiltCamera:
+        """Assemble one camera; nothing is started.
+
+        Raises:
+            ModelError: the presence model cannot be used.
+        """
+        source = _source(camera, spec, ledger)
+        path = FramePath(self._path_parts(camera, spec, ledger, source.paced))
+        pump = Pump(
+            PumpParts(
+                camera=camera,
+                ledger=ledger,
+                source=source,
+                gate=OpenGate(),
+                path=path,
+                watch=lambda now_ns: StreamWatch(now_ns, spec.watch),
+                backoff=Backoff(spec.backoff),
+                turn_s=lambda: self._stagger.reserve(time.monotonic_ns()),
+                tell=self._tell,
+            )
+        )
+        out = CameraOut(
+            ledger=ledger,
+            tracker=EpisodeTracker(camera, spec.episode),
+            min_score=spec.episode.keeping_score,
+            set_alive=functools.partial(setattr, path, "episode_alive"),
+            paced=source.paced,
+            snapshotter=self._snapshotter(spec.snapshot) if spec.snapshot.mode != "off" else None,
+        )
+        return BuiltCamera(pump, out)
+
+    def _path_parts(self, camera: str, spec: CameraSpec, ledger: Ledger, paced: bool) -> PathParts:
+        ignore = rasterise(spec.episode.masks, THUMBNAIL_HW) if spec.episode.masks else None
+        presence: Presence | None = None
+        if spec.presence.enabled:
+            presence = PresenceGate(self._presence_model(), spec.presence)
+        return PathParts(
+            camera=camera,
+            options=PathOptions(**{name: getattr(spec, name) for name in PathOptions.model_fields}),
+            ledger=ledger,
+            motion=(lambda: MotionGate(spec.motion, ignore)) if spec.motion.enabled else None,
+            validity=Validity(spec.validity) if spec.validity.enabled else None,
+            presence=presence,
+            presence_threshold=spec.presence.threshold,
+            inflight=self._inflight,
+            paced=paced,
+            keep_frame=spec.snapshot.mode != "off",
+            picture=functools.partial(self._picture, camera),
+        )
+
+    def _picture(self, camera: str, cause: Cause | None) -> None:
+        reason = f"the picture is {cause.value}" if cause else "the picture is sound again"
+        wall_ms = time.time_ns() // 1_000_000
+        self._tell(CameraHealth(camera, CameraState.LIVE, wall_ms, reason, cause))
+
+
+def _source(camera: str, spec: CameraSpec, ledger: Ledger) -> Source:
+    if spec.is_file:
+        from pipelines.source.file import FileSource
+
+        return FileSource(spec.path, ledger, spec.file, name=camera)
+    from pipelines.source.rtsp import RtspSource
+
+    return RtspSource(spec.address, ledger, spec.rtsp, name=camera)
+
+
+def _presence_path(name: str) -> Path:
+    from pipelines.model.catalog import resolve_presence
+
+    return resolve_presence(name)
+
+
+def link(socket: Path, options: LaneOptions, events: LaneEvents) -> ShmLink:
+    """The DPU's end of the lane to the worker that listens on `socket`."""
+    from pipelines.transport.shm_link import ShmLink
+
+    return ShmLink(socket, options, events)
+
+
+def sinks(configs: Mapping[str, Any], acked: Acked) -> list[Sink]:
+    """The configured sinks, by their `type`."""
+    from pipelines.event.payload import JsonEncoder
+
+    out: list[Sink] = []
+    for name, config in configs.items():
+        encoder = JsonEncoder()
+        match config.type:
+            case "jsonl":
+                from pipelines.sink.jsonl import JsonlSink
+
+                out.append(JsonlSink(config, encoder, acked, name=name))
+            case "kafka":
+                from pipelines.sink.kafka import KafkaSink
+
+                out.append(KafkaSink(config, encoder, acked, name=name))
+            case "mqtt":
+                from pipelines.sink.mqtt import MqttSink
+
+                out.append(MqttSink(config, encoder, acked, name=name))
+            case "grpc":
+                from pipelines.sink.grpc_stream import GrpcSink
+
+                out.append(GrpcSink(config, name=name))
+    return out
+
+
+class WorkerSpec(Protocol):
+    """What an engine is made from; app/config/worker.py has it."""
+
+    @property
+    def engine(self) -> str: ...
+    @property
+    def threads(self) -> int: ...
+    @property
+    def batch(self) -> BatchOptions: ...
+
+
+class ModelSpec(Protocol):
+    """Which detector; app/config/worker.py has it."""
+
+    @property
+    def detector(self) -> str: ...
+    @property
+    def size_wh(self) -> tuple[int, int] | None: ...
+    @property
+    def family(self) -> str | None: ...
+
+
+def engine(worker: WorkerSpec, model: ModelSpec) -> Engine:
+    """The engine with its model, by name or file; an unfolded one is folded first.
+
+    Raises:
+        ModelError: the model cannot be found, folded or run.
+    """
+    from pipelines.model.catalog import resolve
+
+    path = resolve(model.detector, size_wh=model.size_wh, family=model.family)
+    threads = worker.threads or os.cpu_count() or 1
+    if worker.engine == "null":
+        from pipelines.worker.engines.null import NullEngine
+
+        return NullEngine(path, worker.batch.max_batch)
+    from pipelines.worker.engines.onnx import OnnxEngine
+
+    return OnnxEngine(path, threads=threads, max_batch=worker.batch.max_batch)

@@ -1,0 +1,181 @@
+"""The pump: every packet settled through reconnects, stalls, corrupt data, ends of files and stops."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from pipelines.accounting import Ledger
+from pipelines.errors import SourceError
+from pipelines.framepath import FramePath, PathOptions, PathParts
+from pipelines.gate.open import OpenGate
+from pipelines.inflight import InFlight
+from pipelines.ingest import Pump, PumpParts
+from pipelines.source.backoff import Backoff, BackoffOptions
+from pipelines.source.watch import StreamWatch, WatchOptions
+from pipelines.values import CameraHealth, CameraState, Cause, Outcome, Packet
+from tests.fakes.camera import FakeDecoder, FakeSource, FakeStream
+
+
+class AsleepGate(OpenGate):
+    """Lets every second packet pass."""
+
+    def refuse(self, packet: Packet) -> Outcome | None:
+        return Outcome.ASLEEP if packet.sequence % 2 else None
+
+
+class Bench:
+    """One pump over fakes. Without a worker, every frame that comes through is failed(no_worker)."""
+
+    def __init__(self) -> None:
+        self.ledger = Ledger()
+        self.told: list[CameraHealth] = []
+        self._news = threading.Condition()
+
+    def pump(self, source: FakeSource, **changes: object) -> Pump:
+        path = FramePath(
+            PathParts(
+                camera="cam", options=PathOptions(analyse_fps=0), ledger=self.ledger, motion=None, validity=None,
+                presence=None, presence_threshold=0.5, inflight=InFlight(), paced=source.paced, keep_frame=False,
+                picture=lambda cause: None,
+            )
+        )  # fmt: skip
+        parts = PumpParts(
+            camera="cam",
+            ledger=self.ledger,
+            source=source,
+            gate=OpenGate(),
+            path=path,
+            watch=lambda now_ns: StreamWatch(now_ns, WatchOptions(no_packet_timeout_s=1)),
+            backoff=Backoff(BackoffOptions(first_s=0.001, max_s=0.001)),
+            turn_s=lambda: 0.0,
+            tell=self._tell,
+        )
+        return Pump(replace(parts, **changes))  # type: ignore[arg-type]
+
+    def _tell(self, health: CameraHealth) -> None:
+        with self._news:
+            self.told.append(health)
+            self._news.notify_all()
+
+    def wait(self, condition: Callable[[], bool]) -> None:
+        with self._news:
+            assert self._news.wait_for(condition, 5)
+
+    def states(self) -> list[CameraState]:
+        return [health.state for health in self.told]
+
+    def run_to_end(self, pump: Pump) -> None:
+        pump.start()
+        assert pump.join(5)
+        reading = self.ledger.snapshot()
+        assert reading.imbalance == 0
+        assert reading.in_flight == 0
+
+    @property
+    def outcomes(self) -> dict[Outcome, int]:
+        return dict(self.ledger.snapshot().outcomes)
+
+
+def test_a_file_is_read_to_its_end_and_nothing_is_left() -> None:
+    bench = Bench()
+    stream = FakeStream(bench.ledger, 10, make_decoder=lambda: FakeDecoder(delay=3))
+    bench.run_to_end(bench.pump(FakeSource([stream])))
+    assert bench.outcomes == {Outcome.FAILED: 10}
+    assert bench.states() == [CameraState.CONNECTING, CameraState.LIVE, CameraState.ENDED]
+    assert stream.closed
+
+
+def test_corrupt_packets_are_counted_with_their_cause() -> None:
+    bench = Bench()
+    stream = FakeStream(bench.ledger, 10, make_decoder=lambda: FakeDecoder(bad=frozenset({3, 4})))
+    bench.run_to_end(bench.pump(FakeSource([stream])))
+    assert bench.ledger.snapshot().causes[Outcome.UNDECODABLE, Cause.CORRUPT] == 2
+
+
+def test_packets_the_gate_refuses_never_reach_the_decoder() -> None:
+    bench = Bench()
+    pump = bench.pump(FakeSource([FakeStream(bench.ledger, 10)]), gate=AsleepGate())
+    bench.run_to_end(pump)
+    assert bench.outcomes == {Outcome.ASLEEP: 5, Outcome.FAILED: 5}
+    assert pump.decoded == 5
+
+
+def test_a_lost_connection_is_flushed_counted_and_tried_again() -> None:
+    bench = Bench()
+    first = FakeStream(bench.ledger, 5, then="connection reset", make_decoder=lambda: FakeDecoder(delay=2))
+    second = FakeStream(bench.ledger, 4)
+    pump = bench.pump(FakeSource([first, SourceError("refused"), second]))
+    bench.run_to_end(pump)
+    assert bench.ledger.snapshot().causes[Outcome.UNDECODABLE, Cause.FLUSHED] == 2
+    assert pump.connects == 2
+    reasons = [h.reason for h in bench.told if h.state is CameraState.BACKOFF]
+    assert [r.split(";")[0] for r in reasons] == ["connection reset", "refused"]
+    assert first.closed
+
+
+def test_a_silent_stream_is_called_stalled_and_broken() -> None:
+    bench = Bench()
+    stream = FakeStream(bench.ledger, 2, then="silence")
+    pump = bench.pump(FakeSource([stream, FakeStream(bench.ledger, 1)]))
+    pump.start()
+    assert stream.silent.wait(5)
+    pump.tick(time.monotonic_ns())
+    assert pump.state is CameraState.LIVE
+    pump.tick(time.monotonic_ns() + 2_000_000_000)
+    assert pump.join(5)
+    assert bench.states() == [
+        CameraState.CONNECTING, CameraState.LIVE, CameraState.STALLED, CameraState.BACKOFF,
+        CameraState.CONNECTING, CameraState.LIVE, CameraState.ENDED,
+    ]  # fmt: skip
+    assert bench.ledger.snapshot().in_flight == 0
+
+
+def test_stop_ends_a_blocked_read_and_settles_what_the_decoder_holds() -> None:
+    bench = Bench()
+    stream = FakeStream(bench.ledger, 5, then="silence", make_decoder=lambda: FakeDecoder(delay=2))
+    pump = bench.pump(FakeSource([stream]))
+    pump.start()
+    assert stream.silent.wait(5)
+    pump.stop()
+    assert pump.join(2)
+    assert bench.outcomes == {Outcome.FAILED: 3, Outcome.STOPPED: 2}
+    assert bench.states()[-1] is CameraState.STOPPED
+
+
+def test_stop_ends_a_blocked_open_and_a_back_off() -> None:
+    blocked = Bench()
+    source = FakeSource([])
+    pump = blocked.pump(source)
+    pump.start()
+    blocked.wait(lambda: CameraState.CONNECTING in blocked.states())
+    pump.stop()
+    assert pump.join(2)
+
+    waiting = Bench()
+    pump = waiting.pump(FakeSource([SourceError("no route")]), backoff=Backoff(BackoffOptions(first_s=60, max_s=60)))
+    pump.start()
+    waiting.wait(lambda: CameraState.BACKOFF in waiting.states())
+    pump.stop()
+    assert pump.join(2)
+
+
+def test_a_bug_in_a_pump_is_told_and_kept() -> None:
+    bench = Bench()
+    caught: list[threading.ExceptHookArgs] = []
+    hook, threading.excepthook = threading.excepthook, caught.append
+    try:
+
+        def explode() -> FakeDecoder:
+            raise ZeroDivisionError("bug")
+
+        pump = bench.pump(FakeSource([FakeStream(bench.ledger, 1, make_decoder=explode)]))
+        pump.start()
+        assert pump.join(5)
+    finally:
+        threading.excepthook = hook
+    assert isinstance(pump.error, ZeroDivisionError)
+    assert "internal error" in bench.told[-1].reason
+    assert len(caught) == 1
