@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import quote, urlsplit
 
-from pipelines.prefilter.validity import ValidityOptions
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretStr, WithJsonSchema
 
 from pipelines.event.episode import EpisodeOptions
@@ -15,12 +14,14 @@ from pipelines.event.snapshot import SnapshotOptions
 from pipelines.framepath import PathOptions
 from pipelines.gate.motion import MotionOptions
 from pipelines.prefilter.presence import PresenceOptions
+from pipelines.prefilter.validity import ValidityOptions
 from pipelines.source.backoff import BackoffOptions
+from pipelines.source.decoder import DecoderOptions
 from pipelines.source.file import FileOptions
 from pipelines.source.redact import redact
 from pipelines.source.rtsp import RtspOptions
 from pipelines.source.watch import WatchOptions
-from pipelines.values import ColorMatrix, ColorRange, Priority
+from pipelines.values import CAMERA_ID_BYTES, ColorMatrix, ColorRange, Priority
 
 _SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*):(//)?")
 _NETWORK = ("rtsp", "rtsps")
@@ -57,6 +58,17 @@ def _url(value: SecretStr) -> SecretStr:
     return value
 
 
+def _id(value: str) -> str:
+    """An id travels in slot headers, topics, file names and URLs."""
+    if not re.fullmatch(r"\w[\w.-]*", value):
+        raise ValueError("a name has letters, digits, `_`, `-` and `.` only, and begins with none of the last two")
+    if (size := len(value.encode())) > CAMERA_ID_BYTES:
+        raise ValueError(f"a name has at most {CAMERA_ID_BYTES} bytes, this one {size}: shorten it")
+    return value
+
+
+Name = Annotated[str, AfterValidator(_id)]
+"""The id of a camera, or the name of a sink."""
 NamedPriority = Annotated[
     Priority, BeforeValidator(_priority), WithJsonSchema({"enum": [priority.name.lower() for priority in Priority]})
 ]
@@ -74,12 +86,12 @@ class ColorOptions(BaseModel, frozen=True, extra="forbid"):
     )
 
     @property
-    def color_range(self) -> ColorRange:
-        return ColorRange.UNSPECIFIED if self.range == "auto" else ColorRange[self.range.upper()]
-
-    @property
-    def color_matrix(self) -> ColorMatrix:
-        return ColorMatrix.UNSPECIFIED if self.matrix == "auto" else ColorMatrix[self.matrix.upper()]
+    def decoder(self) -> DecoderOptions:
+        """The same in the decoder's words."""
+        return DecoderOptions(
+            color_range=ColorRange.UNSPECIFIED if self.range == "auto" else ColorRange[self.range.upper()],
+            color_matrix=ColorMatrix.UNSPECIFIED if self.matrix == "auto" else ColorMatrix[self.matrix.upper()],
+        )
 
 
 class CameraDefaults(PathOptions, frozen=True, extra="forbid"):

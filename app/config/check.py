@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,12 +12,9 @@ from app.config.document import Keys
 from app.config.load import Finding
 from app.config.sinks import GrpcSink, JsonlSink
 from app.config.worker import check_model
-from pipelines.values import CAMERA_ID_BYTES
 
 if TYPE_CHECKING:
     from app.config.deployment import Config
-
-_NAME = re.compile(r"\w[\w.-]*")
 
 
 def check(config: Config) -> Iterator[Finding]:
@@ -37,19 +33,7 @@ def _worker(config: Config) -> Iterator[Finding]:
 
 
 def _cameras(config: Config) -> Iterator[Finding]:
-    if not config.cameras:
-        yield ("cameras",), "has no camera: add one as `ID:` with a `url:` below it"
     for name, camera in config.cameras.items():
-        if not _NAME.fullmatch(name):
-            yield (
-                ("cameras", name),
-                "an id has letters, digits, `_`, `-` and `.` only, and begins with none of the last two",
-            )
-        elif len(name.encode()) > CAMERA_ID_BYTES:
-            yield (
-                ("cameras", name),
-                f"an id has at most {CAMERA_ID_BYTES} bytes, this one {len(name.encode())}: shorten it",
-            )
         if camera.enabled and camera.is_file and not camera.path.is_file():
             yield (
                 ("cameras", name, "url"),
@@ -60,8 +44,6 @@ def _cameras(config: Config) -> Iterator[Finding]:
 def _sinks(config: Config) -> Iterator[Finding]:
     taken: dict[Path, str] = {}
     for name, sink in config.sinks.items():
-        if not _NAME.fullmatch(name):
-            yield ("sinks", name), "a sink's name has letters, digits, `_`, `-` and `.` only"
         if not isinstance(sink, JsonlSink):
             continue
         for key in ("path", "detections_path", "health_path"):

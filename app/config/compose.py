@@ -72,3 +72,11 @@ def apply_defaults(main: Node) -> Node:
         return main
     merged = {camera: overlay(defaults, node) for camera, node in cameras.value.items()}
     return Node(main.value | {"cameras": Node(merged, cameras.place)}, main.place)
+
+
+def require_camera(main: Node, problems: list[Problem]) -> None:
+    """A deployment without cameras is a mistake; asked of the text, as bad entries are still entries."""
+    cameras = main.child("cameras")
+    if cameras is None or cameras.value == {}:
+        place = cameras.place if cameras is not None else main.place
+        problems.append(Problem(place, "cameras", "has no camera: add one as `ID:` with a `url:` below it"))

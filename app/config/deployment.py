@@ -8,9 +8,9 @@ from typing import Any
 
 from pydantic import Field
 
-from app.config.camera import CameraConfig, CameraDefaults
+from app.config.camera import CameraConfig, CameraDefaults, Name
 from app.config.check import check
-from app.config.compose import apply_defaults, join_cameras
+from app.config.compose import apply_defaults, join_cameras, require_camera
 from app.config.load import document, validated
 from app.config.problem import ConfigProblems, Problem
 from app.config.sinks import SinkConfig
@@ -25,11 +25,11 @@ class Config(WorkerDeployment, frozen=True, extra="forbid"):
     """A whole deployment. Frozen; a reload makes another, and whoever holds this one compares."""
 
     defaults: CameraDefaults = Field(_CAMERA, description="Options of every camera that does not say otherwise.")
-    cameras: Mapping[str, CameraConfig] = Field({}, description="The cameras, each under its id.")
+    cameras: Mapping[Name, CameraConfig] = Field({}, description="The cameras, each under its id.")
     camera_files: tuple[str, ...] = Field(
         (), description="Further files with a `cameras:` mapping, relative to this one; * and ? are allowed."
     )
-    sinks: Mapping[str, SinkConfig] = Field({}, description="Where alerts go, each under a name.")
+    sinks: Mapping[Name, SinkConfig] = Field({}, description="Where alerts go, each under a name.")
     http: HttpOptions = Field(HttpOptions(), description="Probes, metrics and states over HTTP.")
     stagger: StaggerOptions = Field(StaggerOptions(), description="How quickly cameras are opened.")
     drain_s: float = Field(
@@ -52,4 +52,5 @@ def load(path: Path, environ: Mapping[str, str]) -> Config:
     if tree is None:
         raise ConfigProblems(problems)
     tree = apply_defaults(join_cameras(tree, path, read_file, problems))
+    require_camera(tree, problems)
     return validated(Config, tree, problems, check)

@@ -17,7 +17,7 @@ from app.config.problem import Place, Problem, dotted
 _NULL = {"", "~", "null", "Null", "NULL"}
 _PLAIN_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "timestamp", "value")}
 _CONTAINER_TAGS = {"tag:yaml.org,2002:map", "tag:yaml.org,2002:seq", "tag:yaml.org,2002:merge"}
-_MAX_NODES = 200_000
+_MAX_NODES = 50_000
 """Aliases are expanded; a few lines of them could otherwise grow without bound."""
 
 Key = str | int
@@ -147,8 +147,9 @@ class _Builder:
 def _syntax_problem(error: yaml.YAMLError, file: str) -> Problem:
     """PyYAML's own text quotes the line, which may hold a secret: only its kind and place are used."""
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-    kind = re.sub(r"'[^']{2,}'", "…", str(getattr(error, "problem", "") or "text that is not YAML"))
-    if r"'\t'" in kind:
+    raw = str(getattr(error, "problem", "") or "text that is not YAML")
+    kind = re.sub(r"'[^']{2,}'", "…", raw)
+    if r"'\t'" in raw:
         hint = "indent with spaces, not tabs"
     elif "alias" in kind or "anchor" in kind or "tag" in kind:
         hint = "put text that begins with *, & or ! in quotes"

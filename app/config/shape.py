@@ -70,6 +70,8 @@ def locate(root: Node, annotation: Annotation, loc: Sequence[Key]) -> Spot:
     path: Keys = ()
     node, parent, current = root, annotation, annotation
     for key in loc:
+        if key == "[key]":  # the key itself is what is wrong
+            break
         tagged = [model for model in models(current) if tag(model) == key]
         if tagged and len(models(current)) > 1:
             current = parent = tagged[0]

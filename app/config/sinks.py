@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pipelines.sink.grpc_stream import GrpcOptions
 from pipelines.sink.mqtt import MqttOptions
 from pydantic import Field
 
+from pipelines.sink.grpc_options import GrpcOptions
 from pipelines.sink.jsonl import JsonlOptions
 from pipelines.sink.kafka import KafkaOptions
 

@@ -16,13 +16,13 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
 from aiohttp import web
-from aiohttp.typedefs import Middleware
+from aiohttp.typedefs import Handler, Middleware
 
 from app.control.options import HttpOptions
 from app.observe.metrics import CONTENT_TYPE, render
@@ -83,8 +83,9 @@ async def serve(options: HttpOptions, target: ControlTarget) -> AsyncIterator[in
 
 def application(options: HttpOptions, target: ControlTarget) -> web.Application:
     """The routes, for `serve` and for tests."""
-    app = web.Application(middlewares=[_guard(options)])
-    views = _Views(target)
+    door = _Door(options)
+    app = web.Application(middlewares=[_guard(door)])
+    views = _Views(target, door)
     app.add_routes(
         [
             web.get("/live", views.live),
@@ -100,17 +101,18 @@ def application(options: HttpOptions, target: ControlTarget) -> web.Application:
 
 
 class _Views:
-    def __init__(self, target: ControlTarget) -> None:
+    def __init__(self, target: ControlTarget, door: _Door) -> None:
         self._target = target
+        self._door = door
 
     async def live(self, request: web.Request) -> web.Response:
-        return _probe(request, self._target.live())
+        return self._probe(request, self._target.live())
 
     async def ready(self, request: web.Request) -> web.Response:
-        return _probe(request, self._target.ready())
+        return self._probe(request, self._target.ready())
 
     async def startup(self, request: web.Request) -> web.Response:
-        return _probe(request, self._target.started())
+        return self._probe(request, self._target.started())
 
     async def metrics(self, request: web.Request) -> web.Response:
         """The snapshot is taken in the loop, so that it is consistent; formatting it must not hold the loop up."""
@@ -130,32 +132,36 @@ class _Views:
             return web.json_response({"error": "no such camera"}, status=404)
         return web.json_response(camera_state(observed))
 
-
-def _probe(request: web.Request, verdict: Verdict) -> web.Response:
-    body: dict[str, object] = {"ok": verdict.ok}
-    if request[_AUTHORISED]:
-        body["reasons"] = list(verdict.reasons)
-    return web.json_response(body, status=200 if verdict.ok else 503)
-
-
-_AUTHORISED = "authorised"
-_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+    def _probe(self, request: web.Request, verdict: Verdict) -> web.Response:
+        """The status is for everybody; the reasons name cameras, and are not."""
+        body: dict[str, object] = {"ok": verdict.ok}
+        if self._door.admits(request):
+            body["reasons"] = list(verdict.reasons)
+        return web.json_response(body, status=200 if verdict.ok else 503)
 
 
-def _guard(options: HttpOptions) -> Middleware:
-    """Lets in who sent the token; probes are for everybody, but only the bare status."""
-    token = options.token.get_secret_value().encode() if options.token else None
+class _Door:
+    """Lets in who sent the token; without one configured, everybody."""
+
+    def __init__(self, options: HttpOptions) -> None:
+        self._token = options.token.get_secret_value().encode() if options.token else None
+
+    def admits(self, request: web.Request) -> bool:
+        sent = request.headers.get("Authorization", "").removeprefix("Bearer ").encode("utf-8", "surrogateescape")
+        return self._token is None or hmac.compare_digest(sent, self._token)
+
+
+def _guard(door: _Door) -> Middleware:
+    """Probes are for everybody."""
 
     @web.middleware
-    async def guard(request: web.Request, handler: _Handler) -> web.StreamResponse:
-        sent = request.headers.get("Authorization", "").removeprefix("Bearer ").encode("utf-8", "surrogateescape")
-        request[_AUTHORISED] = token is None or hmac.compare_digest(sent, token)
-        if not request[_AUTHORISED] and request.path not in _PROBES:
-            return web.json_response(
-                {"error": "send the token as `Authorization: Bearer TOKEN`"},
-                status=401,
-                headers={"WWW-Authenticate": "Bearer"},
-            )
-        return await handler(request)
+    async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.path in _PROBES or door.admits(request):
+            return await handler(request)
+        return web.json_response(
+            {"error": "send the token as `Authorization: Bearer TOKEN`"},
+            status=401,
+            headers={"WWW-Authenticate": "Bearer"},
+        )
 
     return guard
