@@ -7,7 +7,17 @@ from dataclasses import replace
 
 import numpy as np
 
-from pipelines.values import Alert, AlertType, Detections, FrameResult, Timeline
+from pipelines.values import (
+    U8,
+    Alert,
+    AlertType,
+    ColorMatrix,
+    ColorRange,
+    Detections,
+    Frame,
+    FrameResult,
+    Timeline,
+)
 
 SECOND = 1_000_000_000
 START_NS = 1000 * SECOND
@@ -65,3 +75,32 @@ def alert(**changes: object) -> Alert:
         timeline=Timeline(arrival_ns=START_NS, read_ns=START_NS + 1_500_000, answered_ns=START_NS + 40_123_456),
     )
     return replace(made, **changes)  # type: ignore[arg-type]
+
+
+def flat_frame(
+    yuv: tuple[int, int, int],
+    wh: tuple[int, int],
+    color_range: ColorRange,
+    color_matrix: ColorMatrix,
+    stride: int | None = None,
+) -> Frame:
+    """A picture of one colour; with a stride its luma rows lie that many bytes apart, with rubbish between."""
+    width, height = wh
+    half = (height + 1) // 2, (width + 1) // 2
+
+    def plane(value: int, hw: tuple[int, int]) -> U8:
+        rows = np.full((hw[0], stride or hw[1]), 255 - value, np.uint8)
+        rows[:, : hw[1]] = value
+        return rows[:, : hw[1]]
+
+    return Frame(
+        sequence=0,
+        pts_ns=0,
+        arrival_ns=START_NS,
+        is_keyframe=True,
+        y=plane(yuv[0], (height, width)),
+        u=plane(yuv[1], half),
+        v=plane(yuv[2], half),
+        color_range=color_range,
+        color_matrix=color_matrix,
+    )

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from pipelines.event.episode import EpisodeOptions, EpisodeTracker
 from pipelines.values import Alert, AlertType, Timeline
-from tests.unit.event.build import START_NS, WALL_MS, Found, frame, kinds, now
+from tests.unit.event.build import SECOND, START_NS, WALL_MS, Found, frame, kinds, now
 
 NEW, UPDATE, END = AlertType.NEW, AlertType.UPDATE, AlertType.END
 
@@ -308,3 +308,15 @@ def test_arrival_missing_means_now() -> None:
 
     assert track.tick(now(1.9)) == []
     assert kinds(track.tick(now(2.0))) == [END]
+
+
+def test_media_time_from_zero() -> None:
+    """A file read as fast as possible: the first frame is at 0, arrivals mean nothing, and `now` is media time."""
+    track = tracker()
+    alerts = []
+    for i in range(40):
+        found = [("person", 0.8)] if i < 10 or i >= 30 else []
+        result = replace(frame(0.0, *found), time_ns=i * SECOND // 5, timeline=Timeline(arrival_ns=START_NS))
+        alerts += track.update(result, result.time_ns)
+
+    assert kinds(alerts) == [NEW, UPDATE, END, NEW, UPDATE]
