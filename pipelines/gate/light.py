@@ -10,6 +10,8 @@ _STEP_PX = 4
 """The fit looks at each fourth pixel of each fourth row: 960 of 15,360."""
 _FLAT_LEVELS = 12.0
 """Below this distance between dark and bright third a gain cannot be told from an offset."""
+_SAME_LEVELS = 0.5
+"""Below this the picture's own rounding decides; fitting it frame after frame would pull the background astray."""
 _GAIN_LIMITS = (0.4, 2.5)
 """Beyond, it is another scene rather than another exposure."""
 
@@ -38,6 +40,8 @@ class LightFit:
         """(gain, offset). thumbnail: (96, 160) uint8; background: (96, 160) float32, little changed since `learn`."""
         change = (thumbnail[::_STEP_PX, ::_STEP_PX] - background[::_STEP_PX, ::_STEP_PX]).ravel()
         low_change, high_change = _median(change[self._dark]), _median(change[self._bright])
+        if abs(low_change) < _SAME_LEVELS and abs(high_change) < _SAME_LEVELS:
+            return 1.0, 0.0
         mean_change = (low_change + high_change) / 2
         if self._high - self._low < _FLAT_LEVELS:
             return 1.0, mean_change

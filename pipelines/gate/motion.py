@@ -29,7 +29,7 @@ class MotionOptions(BaseModel, frozen=True, extra="forbid"):
     hold_s: float = Field(2.0, ge=0, description="After motion, frames go on for this long, s.")
     warmup_s: float = Field(3.0, ge=0, description="After a start every frame goes on for this long, s.")
     background_s: float = Field(10.0, gt=0, description="Time constant of the background where nothing moves, s.")
-    absorb_s: float = Field(15.0, gt=0, description="What stays unmoved for this long becomes background, s.")
+    absorb_s: float = Field(30.0, gt=0, description="What stays unmoved for this long becomes background, s.")
     noise_s: float = Field(20.0, gt=0, description="Time constant of the per-pixel noise, s.")
     scene_fraction: float = Field(0.6, gt=0, le=1, description="Changed share of the picture that may be a new scene.")
     scene_s: float = Field(1.0, ge=0, description="How long that share must stay changed to be a new scene, s.")
@@ -65,7 +65,8 @@ _BAND_STEP_PX = 4
 _LONGEST_STEP_S = 5.0
 """No gap between two frames proves that a thing stood still for longer than this."""
 _CALM_LEVELS = 4.0
-"""A changed pixel whose steps stay below this stands still."""
+_CALM_FACTOR = 5.0
+"""A changed pixel whose steps stay below this, or below this many times its noise, stands still."""
 
 
 class MotionGate:
@@ -157,10 +158,10 @@ class MotionGate:
     def _difference(self, thumbnail: U8) -> F32:
         """(96, 160) float32 levels that light and bands do not explain, averaged 3x3. Moves the background's light."""
         gain, offset = self._light.fit(thumbnail, self._background)
-        cv2.addWeighted(self._background, gain, self._background, 0.0, offset, dst=self._background)
-        self._light.carried(gain, offset)
-        if abs(gain - 1.0) > 0.02 or abs(offset) > 2.0:  # a picture cannot leave 0..255, its background must not
+        if (gain, offset) != (1.0, 0.0):
+            cv2.addWeighted(self._background, gain, self._background, 0.0, offset, dst=self._background)
             np.clip(self._background, 0.0, 255.0, out=self._background)
+            self._light.carried(gain, offset)
         np.subtract(thumbnail, self._background, out=self._raw)
         votes = np.clip(self._raw[:, ::_BAND_STEP_PX], -_BAND_LEVELS, _BAND_LEVELS)
         change: F32 = cv2.blur(self._raw - cv2.reduce(votes, 1, cv2.REDUCE_AVG), (3, 3))
@@ -203,12 +204,22 @@ class MotionGate:
                 self._stood_s[:] = 0.0
                 self._standing = False
             return
+        calm = step < np.maximum(self._noise * _CALM_FACTOR, _CALM_LEVELS)
         self._stood_s += np.float32(min(passed_s, _LONGEST_STEP_S))
-        self._stood_s *= changed.astype(bool) & (step < _CALM_LEVELS)
+        self._stood_s *= changed.astype(bool) & calm
         self._standing = True
-        weights = np.where(cv2.dilate(changed, _SPREAD), np.float32(0.0), np.float32(weight))
-        weights[self._stood_s >= self._options.absorb_s] = 1.0
-        self._background += weights * self._raw
+        waits = cv2.dilate(changed, _SPREAD)
+        self._background += np.where(waits, np.float32(0.0), np.float32(weight)) * self._raw
+        if float(self._stood_s.max()) >= self._options.absorb_s:
+            self._absorb()
+
+    def _absorb(self) -> None:
+        """What stands becomes background as a whole: all that stood at least half the time, and what is close to it."""
+        stood = (self._stood_s >= self._options.absorb_s / 2).astype(np.uint8)
+        region = cv2.dilate(stood, _SPREAD).astype(bool)
+        self._background[region] += self._raw[region]
+        self._change[region] = 0.0
+        self._stood_s[region] = 0.0
 
     def _relearn(self, time_ns: int) -> None:
         """Thresholds from the noise and the edges, thirds of the light fit from the background."""
@@ -224,4 +235,5 @@ class MotionGate:
 def _slope(background: F32) -> F32:
     """(96, 160) float32: what a 3x3 mean changes by when the picture moves by one pixel, levels."""
     smooth = cv2.blur(background, (3, 3))
-    return (cv2.dilate(smooth, _NEIGHBOURS) - cv2.erode(smooth, _NEIGHBOURS)) / 2
+    slope: F32 = (cv2.dilate(smooth, _NEIGHBOURS) - cv2.erode(smooth, _NEIGHBOURS)) / 2
+    return slope

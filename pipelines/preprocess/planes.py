@@ -55,8 +55,8 @@ def _halved(plane: U8, w: int, h: int) -> U8:
     """Halve with 2x2 means while that stays at or above the wanted size and is exact.
 
     A bilinear sample reads 2x2 source pixels however far apart the samples are, so shrinking 1080p by 4.6 in one step
-    aliases and keeps the sensor noise. 2x2 means are a low pass that OpenCV does at memory speed (general area
-    averaging costs 25 times as much), and with them the whole is no dearer than bilinear alone.
+    aliases and keeps the sensor noise. 2x2 means are a low pass at memory speed: 0.1 ms more than bilinear alone for
+    1080p to 416x256, where averaging over areas (INTER_AREA at 4.6) costs 20 times as much.
     """
     while plane.shape[0] >= 2 * h and plane.shape[1] >= 2 * w and not (plane.shape[0] % 2 or plane.shape[1] % 2):
         half = (plane.shape[1] // 2, plane.shape[0] // 2)
