@@ -22,6 +22,7 @@ _LONGEST_STEP_S = 5.0
 class PresenceOptions(BaseModel, frozen=True, extra="forbid"):
     """How the presence model is asked."""
 
+    enabled: bool = Field(True, description="false: no frame is asked about.")
     threshold: float = Field(0.4, ge=0, le=1, description="Frames at or above this probability go on.")
     background_s: float = Field(30.0, gt=0, description="Time constant of the background's running mean, s.")
     warmup_s: float = Field(

@@ -18,6 +18,7 @@ from pipelines.values import U8, Cause
 class ValidityOptions(BaseModel, frozen=True, extra="forbid"):
     """When a picture says nothing. Levels are those of 8-bit luma."""
 
+    enabled: bool = Field(True, description="false: every picture counts as sound.")
     interval_s: float = Field(1.0, ge=0, description="A sound picture is looked at once in this time, s.")
     black_level: int = Field(
         32, ge=0, le=255, description="Black: nothing above this level after smoothing, and no light in it."
@@ -31,7 +32,7 @@ class ValidityOptions(BaseModel, frozen=True, extra="forbid"):
     frozen_s: float = Field(
         30.0, gt=0, description="Frozen: the same pixels for this long, or, sooner, in two key frames; s."
     )
-    cover: CoverOptions = Field(default_factory=CoverOptions, description="When the lens counts as covered or blurred.")
+    cover: CoverOptions = Field(CoverOptions(), description="When the lens counts as covered or blurred.")
 
 
 @dataclass(frozen=True, slots=True)
