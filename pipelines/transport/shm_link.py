@@ -124,7 +124,10 @@ class _Session:
         self.writer = writer
         self._sock, self._options, self._events = sock, options, events
         self._loop = asyncio.get_running_loop()
-        self._over: asyncio.Future[str] = self._loop.create_future()
+        self._over: str | None = None
+        self._bug: Exception | None = None
+        self._news = asyncio.Event()
+        """Something for `carry` to look at before its next tick."""
         self._buffer = bytearray(MAX_MESSAGE_BYTES)
         self._heard_s = self._pinged_s = self._loop.time()
         self._retiring: str | None = None
@@ -134,16 +137,26 @@ class _Session:
         """Deliver answers until the lane is over. Returns why."""
         self._loop.add_reader(self._sock, self._read)
         try:
-            while not self._over.done():
-                tick_s = _RETIRE_POLL_S if self._retiring else self._options.ping_interval_s / 2
-                await asyncio.wait({self._over}, timeout=tick_s)
+            while self._over is None and self._bug is None:
+                await self._next_tick()
                 self._check_end()
-            return self._over.result()
+            if self._bug is not None:
+                raise self._bug
+            return self._over or ""
         finally:
             self._loop.remove_reader(self._sock)
 
+    async def _next_tick(self) -> None:
+        tick_s = _RETIRE_POLL_S if self._retiring else self._options.ping_interval_s / 2
+        try:
+            async with asyncio.timeout(tick_s):
+                await self._news.wait()
+        except TimeoutError:
+            return
+        self._news.clear()
+
     def _read(self) -> None:
-        if self._over.done():
+        if self._over is not None:
             return
         try:
             seqpacket.receive_waiting(self._sock, self._buffer, self._handle)
@@ -151,7 +164,8 @@ class _Session:
             self._end(str(error))
         except Exception as error:
             # A bug in events must not vanish in a loop callback: it goes out through run().
-            self._over.set_exception(error)
+            self._bug = error
+            self._news.set()
 
     def _handle(self, data: memoryview) -> None:
         self._heard_s = self._loop.time()
@@ -170,7 +184,7 @@ class _Session:
             raise LaneError(f"the worker sent a message of kind {kind}, which does not belong here")
 
     def _check_end(self) -> None:
-        if self._over.done():
+        if self._over is not None:
             return
         now_s = self._loop.time()
         if self._retiring and (self.writer.used == 0 or now_s >= self._retire_until_s):
@@ -196,7 +210,9 @@ class _Session:
             self.writer.close()
             self._retiring = reason
             self._retire_until_s = self._loop.time() + self._options.retire_timeout_s
+            self._news.set()
 
     def _end(self, reason: str) -> None:
-        if not self._over.done():
-            self._over.set_result(reason)
+        if self._over is None:
+            self._over = reason
+            self._news.set()

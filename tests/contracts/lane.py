@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -119,7 +120,7 @@ class ShmLane:
         self.events = Recorder()
         path = directory / "worker.sock"
         self.server = ShmServer(path, CARD, options, lambda lane: None)
-        self._link = ShmLink(path, options, self.events)
+        self.link = ShmLink(path, options, self.events)
         self._serving: asyncio.Task[None]
         self._linking: asyncio.Task[None]
         self._reader: LaneReader
@@ -151,9 +152,14 @@ class ShmLane:
 
     async def attach_again(self) -> None:
         attached = len(self.events.writers)
-        self._linking = asyncio.create_task(self._link.run())
+        self._linking = asyncio.create_task(self.link.run())
         await until(lambda: len(self.events.writers) > attached and self.server.lanes)
         self._reader = self.server.lanes[-1]
+
+    def link_socket(self) -> socket.socket:
+        """The DPU's end, to say wrong things through."""
+        assert self.link._session
+        return self.link._session._sock
 
     def corrupt(self, slot: Slot) -> None:
         slot.payload[0] ^= 0xFF
