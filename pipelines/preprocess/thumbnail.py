@@ -6,7 +6,8 @@ import cv2
 
 from pipelines.values import U8
 
-WIDTH_PX, HEIGHT_PX = 160, 96
+THUMBNAIL_HW = (96, 160)
+"""Rows and columns of the small picture; presence models are made for it."""
 
 
 def luma_thumbnail(y: U8) -> U8:
@@ -15,5 +16,5 @@ def luma_thumbnail(y: U8) -> U8:
     The presence model was trained on exactly this resize (bilinear samples without a low pass), and on both ranges; the
     motion gate measures its noise. y: (h, w) uint8, rows may be strided. Costs about 15 us at 1080p. Any thread.
     """
-    thumbnail: U8 = cv2.resize(y, (WIDTH_PX, HEIGHT_PX), interpolation=cv2.INTER_LINEAR)
+    thumbnail: U8 = cv2.resize(y, THUMBNAIL_HW[::-1], interpolation=cv2.INTER_LINEAR)
     return thumbnail
