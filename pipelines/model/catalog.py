@@ -1,0 +1,98 @@
+"""From what a person wrote in the configuration to a model file that can be loaded."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from pipelines.errors import ModelError
+from pipelines.model.card import find_card
+from pipelines.model.known import CATALOG, PRESENCE, SHIPPED, SHIPPED_FOLDER
+from pipelines.model.options import FamilyName, FoldOptions
+
+
+def default_cache() -> Path:
+    """Where fetched and folded models are kept unless said otherwise."""
+    return Path.home() / ".cache" / "framegate" / "models"
+
+
+def resolve(
+    name: str | Path,
+    size_wh: tuple[int, int] | None = None,
+    family: FamilyName | None = None,
+    options: FoldOptions | None = None,
+    cache: Path | None = None,
+) -> Path:
+    """The folded file of a detector. Folds what is not folded yet, once: takes seconds then; blocks.
+
+    Args:
+        name: a shipped or fetched model's name, or an ONNX file, folded or not.
+        size_wh: network input, px; None: the model's own.
+        family: of a file that is not folded; None: recognised.
+        options: how to fold a file, beside the two above; None: as the model's entry says, else the defaults.
+        cache: folder for folded files; None: default_cache().
+
+    Raises:
+        ModelError: no such model, it cannot be folded, or it is folded already for another size or family.
+    """
+    cache = cache or default_cache()
+    source, known = _find(str(name), cache)
+    options = options or known
+    if size_wh is not None:
+        options = options.model_copy(update={"width_px": size_wh[0], "height_px": size_wh[1]})
+    if family is not None:
+        options = options.model_copy(update={"family": family})
+    card = find_card(source)
+    if card is None:
+        return _folded(source, options, cache)
+    if size_wh not in (None, (card.input_w, card.input_h)):
+        raise ModelError(
+            f"{source} is folded for {card.input_w}x{card.input_h}: fold the original again, or ask no size"
+        )
+    if family not in (None, card.family):
+        raise ModelError(f"{source} is folded already, as {card.family}, not {family}")
+    return source
+
+
+def resolve_presence(name: str | Path) -> Path:
+    """The file of the presence model: "presence" is the shipped one, anything else a path.
+
+    Raises:
+        ModelError: there is no such file.
+    """
+    path = SHIPPED_FOLDER / "presence.onnx" if str(name) == PRESENCE else Path(name)
+    if not path.is_file():
+        raise ModelError(f"presence model {name}: no such file ({path})")
+    return path
+
+
+def _find(name: str, cache: Path) -> tuple[Path, FoldOptions]:
+    """The file a name means, and how to fold it."""
+    if "/" in name or name.endswith(".onnx"):
+        if not Path(name).is_file():
+            raise ModelError(f"model {name}: no such file")
+        return Path(name), FoldOptions(name=Path(name).stem)
+    if name in SHIPPED:
+        path, options = SHIPPED_FOLDER / f"{name}.onnx", SHIPPED[name]
+        hint = "this installation lacks it"
+    elif name in CATALOG:
+        path, options = cache / f"{name}.onnx", CATALOG[name].fold
+        hint = f"fetch it first: framegate models pull {name}"
+    else:
+        known = ", ".join(sorted({*SHIPPED, *CATALOG}))
+        raise ModelError(f"no model named {name!r}: known are {known}; a file's name has a / or ends in .onnx")
+    if not path.is_file():
+        raise ModelError(f"model {name}: {hint} ({path})")
+    return path, options
+
+
+def _folded(source: Path, options: FoldOptions, cache: Path) -> Path:
+    """The folded form from the cache; the name is a hash of everything it depends on."""
+    from pipelines.model.fold import VERSION, fold  # needs `onnx`, which loading a folded model does not
+
+    content = hashlib.sha256(source.read_bytes())
+    content.update(f"{VERSION} {options.model_dump_json()}".encode())
+    target = cache / "folded" / f"{options.name or source.stem}-{content.hexdigest()[:20]}.onnx"
+    if not target.is_file():
+        fold(source, target, options)
+    return target
