@@ -4,17 +4,18 @@ Each topic has its own backlog and its own producer, so a topic that is missing 
 per camera is the order of `alert` calls: the key chooses the partition, and aiokafka keeps one request per partition in
 flight. Records are handed over without waiting for the answer (pipelining); the futures settle the backlog.
 
-A broker that is away: aiokafka holds a batch or two per partition and tries again for ever (idempotent batches do not
-expire); everything else waits in the backlog, whose bound says what is dropped. Nothing is written twice within one
-producer session. The session ends, and a fresh producer sends what was not acknowledged, when a batch is refused: the
-sequence numbers after it no longer fit (OutOfOrderSequenceNumber) and that producer can never recover. Then a record
-whose acknowledgement was lost may be written twice: consumers know it by `event_id`, `type` and `time`.
+A broker that is away: aiokafka holds a batch or two per partition and tries again for ever; everything else waits in
+the backlog, whose bound says what is dropped. Nothing is written twice within one producer session. The session ends,
+and a fresh producer sends what was not acknowledged, when a batch is refused: the sequence numbers after it no longer
+fit (OutOfOrderSequenceNumber), and that producer can never recover. Then a record whose acknowledgement was lost may be
+written twice: consumers know it by `event_id`, `type` and `time`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import ssl
 import time
 from collections.abc import Callable
@@ -109,6 +110,8 @@ class _Topic:
         self._progress_ns = 0
         """When the broker last acknowledged, or when the first record after that was handed over."""
         self._error = ""
+        self._singly = 0
+        """So many records go out one by one: one of them is too large for the broker, and which is to be found out."""
         self.backlog: Backlog[_Record] = Backlog(options.buffer_records, options.buffer_bytes)
 
     @property
@@ -167,8 +170,12 @@ class _Topic:
                 sent = await self._hand_over(producer, ticket.item)
             except _REFUSED as error:  # found before anything was sent: the producer is sound
                 self._refuse(ticket, error)
-            else:
-                sent.add_done_callback(partial(self._answered, ticket, broken))
+                continue
+            alone = self._singly > 0
+            sent.add_done_callback(partial(self._answered, ticket, broken, alone))
+            if alone:
+                self._singly -= 1
+                await asyncio.wait((sent,))
 
     async def _hand_over(self, producer: AIOKafkaProducer, record: _Record) -> asyncio.Future[Any]:
         """Give one record to the producer; waits while its buffer is full, however long the broker is away."""
@@ -179,16 +186,20 @@ class _Topic:
             except KafkaTimeoutError:  # not taken: the partition's batch is full and not on its way yet
                 continue
 
-    def _answered(self, ticket: Ticket[_Record], broken: asyncio.Future[None], sent: asyncio.Future[Any]) -> None:
-        """In the loop, once per record handed over."""
+    def _answered(
+        self, ticket: Ticket[_Record], broken: asyncio.Future[None], alone: bool, sent: asyncio.Future[Any]
+    ) -> None:
+        """In the loop, once per record handed over. A batch falls as a whole, so only a lone record is refused."""
         if sent.cancelled():
             return
         error = sent.exception()
         if error is None:
             self._deliver(ticket)
             return
-        if isinstance(error, _REFUSED):
+        if isinstance(error, _REFUSED) and alone:
             self._refuse(ticket, error)
+        elif isinstance(error, _REFUSED):
+            self._singly = self.backlog.taken
         if not broken.done():
             broken.set_exception(error)
 
@@ -263,7 +274,7 @@ async def _producer(options: KafkaOptions) -> AIOKafkaProducer:
     if options.tls is not None:
         context = await asyncio.to_thread(client_context, options.tls)
     protocol = ("SASL_" if options.sasl_mechanism else "") + ("SSL" if context else "PLAINTEXT")
-    return AIOKafkaProducer(
+    producer = AIOKafkaProducer(
         bootstrap_servers=list(options.servers),
         client_id=options.client_id,
         acks="all",
@@ -279,6 +290,11 @@ async def _producer(options: KafkaOptions) -> AIOKafkaProducer:
         sasl_plain_username=options.username,
         sasl_plain_password=options.password.get_secret_value() if options.password else None,
     )
+    if options.idempotent:
+        # aiokafka still gives a batch up whose partition has had no leader for a request timeout. It may have been
+        # written already, and the next producer's copy of it would be a duplicate.
+        producer._message_accumulator._batch_ttl = math.inf
+    return producer
 
 
 async def _close(producer: AIOKafkaProducer) -> None:
