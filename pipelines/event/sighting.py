@@ -102,7 +102,7 @@ def _wanted(
     found: Detections, names: list[str], source_wh: tuple[int, int], options: SightingOptions, least_score: float
 ) -> Bools:
     """(n,) bool: which detections count."""
-    wanted: Bools = found.scores >= np.float32(least_score)
+    wanted: Bools = found.scores >= least_score
     if options.classes:
         wanted &= np.fromiter((name in options.classes for name in names), np.bool_, len(names))
     if not (wanted.any() and (options.min_area > 0 or options.masks or options.include_masks)):

@@ -86,12 +86,12 @@ def test_a_gap_shorter_than_the_end_is_one_episode() -> None:
 
 
 def test_a_slow_worker_ends_nothing_early() -> None:
-    """Answers 1.5 s late, every 0.4 s: the tick between must not count the worker's delay as absence."""
+    """Answers 1.8 s late, every 0.4 s: the tick between must not count the worker's delay as absence."""
     track = tracker()
     alerts = []
     for i in range(10):
-        alerts += track.update(frame(i * 0.4, ("person", 0.8)), now(i * 0.4 + 1.5))
-        alerts += track.tick(now(i * 0.4 + 1.89))
+        alerts += track.update(frame(i * 0.4, ("person", 0.8)), now(i * 0.4 + 1.8))
+        alerts += track.tick(now(i * 0.4 + 2.19))
 
     assert END not in kinds(alerts)
 
@@ -109,7 +109,7 @@ def test_hysteresis() -> None:
 
 
 def test_scores_at_the_threshold_count() -> None:
-    """float32 0.7 is a little less than 0.7: the comparison is made in float32."""
+    """float32 0.7 is a little less than 0.7: the comparison must be made in float32."""
     assert kinds(play(tracker(min_score=0.7), (0.0, ("person", 0.7)))) == [NEW]
 
 

@@ -170,3 +170,13 @@ def test_times_relative_to_an_arrival_that_is_not_zero() -> None:
     early = Timeline(arrival_ns=START_NS, read_ns=START_NS)
 
     assert json.loads(JsonEncoder().alert(alert(timeline=early)))["timeline_ms"] == {"read": 0.0}
+
+
+def test_the_documented_record_fits_the_schema_and_every_field_is_explained() -> None:
+    text = (SCHEMAS.parents[1] / "docs" / "alerts.md").read_text()
+    check("alert", text.split("```json")[1].split("```")[0].encode())
+    rows = [row.split("|")[1] for row in text.splitlines() if row.startswith("| `")]
+    fields_explained = {name for row in rows for name in row.replace("`", "").replace(" ", "").split(",")}
+
+    described = set(json.loads((SCHEMAS / "alert.schema.json").read_text())["properties"])
+    assert described - fields_explained == {"camera_id", "model"}

@@ -177,6 +177,19 @@ async def test_a_taken_port_is_an_error_seen_and_then_healed() -> None:
     await asyncio.wait([task])
 
 
+async def test_two_processes_do_not_share_a_port() -> None:
+    """Sockets that reuse ports would let each have half of the subscribers without a word."""
+    async with running(make()) as first:
+        second = make(port=first.port, retry_s=60)
+        task = asyncio.create_task(second.run())
+        async with asyncio.timeout(5):
+            while not second.statistics().last_error:
+                assert second.port is None
+                await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+
+
 def certificate(folder: Path, name: str) -> tuple[Path, Path]:
     """A self-signed certificate for localhost: (certificate, key)."""
     cert, key = folder / f"{name}.pem", folder / f"{name}.key"
