@@ -84,9 +84,11 @@ class Cameras(Generic[Options]):
             await self._end_pumps([built.pump for built in self._built.values()])
 
     async def close(self) -> None:
-        """End all pumps that still run and settle everything; the accounts stay readable."""
+        """End all pumps that still run and settle everything. Accounts and last states stay readable."""
         async with self._changing:
-            await self._stop(set(self._built))
+            await self._end_pumps([built.pump for built in self._built.values()])
+            for camera in self._built:
+                self._egress.remove(camera)
 
     def tick(self, now_ns: int) -> None:
         for built in self._built.values():

@@ -185,6 +185,7 @@ class Dpu:
     async def _shut_down(self) -> None:
         """The first step of stopping, cut short by the second signal. Always settles every packet."""
         self._notifier.stopping()
+        self.measure.stopping = True
         self.measure.log.info("stopping", in_flight=len(self.inflight))
         drain_s = self.config.drain_s
         await self.cameras.stop_pumps()

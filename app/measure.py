@@ -28,6 +28,8 @@ class Measure:
     def __init__(self, log: BoundLogger) -> None:
         self.log = log
         self.worker_attached = asyncio.Event()
+        self.stopping = False
+        """The process is being stopped: losing the worker is no news."""
         self._lag = LoopLag()
         self._started_ns = time.monotonic_ns()
         self._latency: dict[str, LatencyHistogram] = {}
@@ -80,7 +82,7 @@ class Measure:
             self.log.info("worker.attached", reason=reason)
         else:
             self.worker_attached.clear()
-            self.log.warning("worker.lost", reason=reason)
+            (self.log.info if self.stopping else self.log.warning)("worker.lost", reason=reason)
 
     def worker_process(self, state: str, text: str) -> None:
         """The supervisor's word on the child process."""

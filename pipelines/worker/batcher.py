@@ -1,8 +1,9 @@
 """Which tasks run next, together, and which are refused because they would be late. Pure: time is an argument.
 
 Order: priority first; within one priority each camera's first waiting task before any camera's second (fairness), and
-earliest deadline first among equals. A batch starts when it is full, or when the engine is idle and waiting longer for
-company does not pay or would cost a deadline. What cannot end in time even alone is refused before it runs
+earliest deadline first among equals. A batch is full at the size beyond which larger ones are no cheaper per task
+(BatchProfile.plateau); it starts when it is full, or when the engine is idle and waiting longer for company would take
+more than the hold or cost a deadline. What cannot end in time even alone is refused before it runs
 (Clockwork, OSDI 2020); the hold is bounded by measured batch times (Symphony, arXiv 2308.07470).
 
 Bound: `queue` tasks; beyond it the task of the lowest class with the latest deadline is refused as late.
@@ -66,9 +67,10 @@ class Batcher(Generic[T]):
         late = self._refuse(now_ns)
         if not self._jobs:
             return Decision(late, (), None)
-        ordered = _order(self._jobs)[: self._max_batch]
+        most = self._profile.plateau(self._max_batch)
+        ordered = _order(self._jobs)[:most]
         size = self._size_in_time(ordered, now_ns)
-        if size == len(ordered) < self._max_batch:
+        if size == len(ordered) < most:
             start_ns = self._start_ns(ordered, size)
             if now_ns < start_ns:
                 return Decision(late, (), start_ns)
@@ -103,8 +105,6 @@ class Batcher(Generic[T]):
 
     def _start_ns(self, ordered: list[Job[T]], size: int) -> int:
         """When this batch must start at the latest, company or not."""
-        if not self._profile.batching_pays():
-            return 0
         oldest_ns = min(job.queued_ns for job in ordered)
         deadline_ns = min(job.deadline_ns for job in ordered)
         hold_ns = min(self._max_wait_ns, self._profile.estimate_ns(1))

@@ -63,11 +63,12 @@ class WorkerLoop:
         self._affine: dict[tuple[ColorRange, ColorMatrix], F32] = {}
 
     def warm(self) -> None:
-        """Run the smallest and the largest batch, so that the first camera does not pay and times are known. Blocks."""
+        """Run batches of 1, 2, 4 ... up to the largest: the first camera does not pay, and times are known. Blocks."""
         card = self._engine.card
         blank = np.full(card.payload_bytes, 128, np.uint8)
         color = affine(card, ColorRange.LIMITED, ColorMatrix.BT601)
-        for size in sorted({1, min(self._options.max_batch, self._engine.max_batch)}):
+        largest = min(self._options.max_batch, self._engine.max_batch)
+        for size in sorted({largest, *(1 << n for n in range(largest.bit_length()))}):
             for run in range(_WARM_RUNS):
                 started_ns = time.monotonic_ns()
                 self._engine.infer([blank] * size, np.stack([color] * size))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from itertools import pairwise
 
 _WINDOW = 64
 """Samples kept per batch size."""
@@ -39,12 +40,16 @@ class BatchProfile:
         nearest = max(self._estimate)
         return self._estimate[nearest] * size // nearest
 
-    def batching_pays(self) -> bool:
-        """True when a task in a larger batch is measurably cheaper than one alone (by a tenth or more)."""
-        if 1 not in self._estimate or len(self._estimate) < 2:
-            return False
-        alone = self._estimate[1]
-        return min(t / n for n, t in self._estimate.items() if n > 1) < 0.9 * alone
+    def plateau(self, most: int) -> int:
+        """The smallest measured size, up to `most`, whose next larger one makes a task less than 5 % cheaper.
+
+        Larger batches than that only make tasks wait for each other. `most` while too little is measured to say.
+        """
+        sizes = [size for size in sorted(self._estimate) if size <= most]
+        for size, larger in pairwise(sizes):
+            if self._estimate[larger] / larger > 0.95 * self._estimate[size] / size:
+                return size
+        return most
 
     def table(self) -> dict[int, int]:
         """{batch size: estimate in ns} of the sizes measured."""

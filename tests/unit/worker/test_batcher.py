@@ -101,7 +101,7 @@ def test_what_cannot_make_it_is_refused_before_it_runs() -> None:
 
 
 def test_batch_shrinks_so_that_its_tightest_member_is_in_time() -> None:
-    b = batcher(profile((1, 10), (2, 20), (4, 40)))
+    b = batcher(profile((1, 10), (2, 18), (4, 30)))
     b.add(job("tight", camera="a", deadline_ms=25))
     for name in "bcd":
         b.add(job(name, camera=name))

@@ -32,14 +32,21 @@ def test_unseen_sizes() -> None:
     assert p.estimate_ns(16) == 100
 
 
-def test_batching_pays_only_when_measured() -> None:
+def test_plateau_is_where_larger_batches_stop_being_cheaper() -> None:
     p = BatchProfile()
-    p.record(1, 10)
-    assert not p.batching_pays()
-    p.record(4, 39)
-    assert not p.batching_pays()
-    p.record(4, 20)
-    for _ in range(64):
-        p.record(4, 20)
-    assert p.batching_pays()
-    assert p.table() == {1: 10, 4: 20}
+    assert p.plateau(8) == 8
+    p.record(1, 100)
+    assert p.plateau(8) == 8
+    p.record(2, 120)
+    p.record(4, 160)
+    p.record(8, 315)
+    assert p.plateau(8) == 4
+    assert p.plateau(2) == 2
+    assert p.table() == {1: 100, 2: 120, 4: 160, 8: 315}
+
+
+def test_an_engine_that_gains_nothing_runs_one_at_a_time() -> None:
+    p = BatchProfile()
+    p.record(1, 100)
+    p.record(2, 199)
+    assert p.plateau(8) == 1
