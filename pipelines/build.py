@@ -25,7 +25,7 @@ from pipelines.inflight import InFlight
 from pipelines.ingest import Pump, PumpParts
 from pipelines.prefilter.presence import PresenceGate, PresenceModel, PresenceOptions
 from pipelines.prefilter.validity import Validity, ValidityOptions
-from pipelines.preprocess.thumbnail import HEIGHT_PX, WIDTH_PX
+from pipelines.preprocess.thumbnail import THUMBNAIL_HW
 from pipelines.source.backoff import Backoff, BackoffOptions
 from pipelines.source.stagger import Stagger, StaggerOptions
 from pipelines.source.watch import StreamWatch, WatchOptions
@@ -121,7 +121,7 @@ class CameraMaker:
         return BuiltCamera(pump, out)
 
     def _path_parts(self, camera: str, spec: CameraSpec, ledger: Ledger, paced: bool) -> PathParts:
-        ignore = rasterise(spec.episode.masks, (HEIGHT_PX, WIDTH_PX)) if spec.episode.masks else None
+        ignore = rasterise(spec.episode.masks, THUMBNAIL_HW) if spec.episode.masks else None
         presence: Presence | None = None
         if spec.presence.enabled:
             presence = PresenceGate(self._presence_model(), spec.presence)

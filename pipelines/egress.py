@@ -26,7 +26,6 @@ from pipelines.values import (
     AnswerCode,
     CameraHealth,
     Cause,
-    Frame,
     FrameResult,
     ModelCard,
     Outcome,
@@ -78,7 +77,7 @@ class Egress:
         self._on_worker = on_worker
         self._cameras: dict[str, CameraOut] = {}
         self._card: ModelCard | None = None
-        self._queue: asyncio.Queue[tuple[Alert, Frame | None, Snapshotter | None]] = asyncio.Queue(_ALERT_QUEUE)
+        self._queue: asyncio.Queue[tuple[Alert, FrameResult | None, Snapshotter | None]] = asyncio.Queue(_ALERT_QUEUE)
         self.alerts = 0
         """Episodes begun."""
         self.snapshots_skipped = 0
@@ -169,9 +168,9 @@ class Egress:
         for alert in alerts:
             self.alerts += alert.type is AlertType.NEW
             self._on_alert(alert)
-            frame = result.frame if result is not None and alert.type is AlertType.NEW else None
+            raised_by = result if alert.type is AlertType.NEW else None
             try:
-                self._queue.put_nowait((alert, frame, out.snapshotter))
+                self._queue.put_nowait((alert, raised_by, out.snapshotter))
             except asyncio.QueueFull:
                 self.snapshots_skipped += 1
                 self._offer(alert)
@@ -183,10 +182,10 @@ class Egress:
     async def run(self) -> None:
         """Give alerts their snapshots and offer them to the sinks, in order. Until cancelled."""
         while True:
-            alert, frame, snapshotter = await self._queue.get()
+            alert, result, snapshotter = await self._queue.get()
             try:
                 if snapshotter is not None:
-                    alert = await asyncio.to_thread(snapshotter.attach, alert, frame)
+                    alert = await asyncio.to_thread(snapshotter.attach, alert, result)
             finally:
                 self._offer(alert)
                 self._queue.task_done()

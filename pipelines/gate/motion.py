@@ -21,7 +21,6 @@ class MotionOptions(BaseModel, frozen=True, extra="forbid"):
     """When a change counts as motion. Pixels are those of the 160x96 thumbnail, levels those of 8-bit luma."""
 
     enabled: bool = Field(True, description="false: every frame counts as moving.")
-    enabled: bool = Field(True, description="false: no motion gate; still frames go on to presence.")
     sensitivity: float = Field(1.0, gt=0, le=10, description="Higher finds fainter change: divides both thresholds.")
     noise_factor: float = Field(6.0, gt=0, description="Change counts above this many times a pixel's own noise.")
     least_levels: float = Field(5.0, gt=0, description="Change below this never counts, levels.")

@@ -23,7 +23,6 @@ class PresenceOptions(BaseModel, frozen=True, extra="forbid"):
     """How the presence model is asked."""
 
     enabled: bool = Field(True, description="false: no frame is asked about.")
-    enabled: bool = Field(True, description="false: no presence model; every moving frame goes to the worker.")
     threshold: float = Field(0.4, ge=0, le=1, description="Frames at or above this probability go on.")
     background_s: float = Field(30.0, gt=0, description="Time constant of the background's running mean, s.")
     warmup_s: float = Field(

@@ -19,7 +19,6 @@ class ValidityOptions(BaseModel, frozen=True, extra="forbid"):
     """When a picture says nothing. Levels are those of 8-bit luma."""
 
     enabled: bool = Field(True, description="false: every picture counts as sound.")
-    enabled: bool = Field(True, description="false: every picture counts as sound.")
     interval_s: float = Field(1.0, ge=0, description="A sound picture is looked at once in this time, s.")
     black_level: int = Field(
         32, ge=0, le=255, description="Black: nothing above this level after smoothing, and no light in it."
