@@ -33,6 +33,7 @@ from pipelines.transport.options import LaneOptions
 from pipelines.values import CameraHealth, CameraState, Cause
 
 if TYPE_CHECKING:
+    from pipelines.model.options import FamilyName
     from pipelines.source.file import FileOptions
     from pipelines.source.rtsp import RtspOptions
     from pipelines.transport.shm_link import ShmLink
@@ -215,7 +216,7 @@ class ModelSpec(Protocol):
     @property
     def size_wh(self) -> tuple[int, int] | None: ...
     @property
-    def family(self) -> str | None: ...
+    def family(self) -> FamilyName | None: ...
 
 
 def engine(worker: WorkerSpec, model: ModelSpec) -> Engine:
