@@ -30,7 +30,9 @@ class LaneOptions(BaseModel, frozen=True, extra="forbid"):
     )
     connect_backoff_max_s: float = Field(default=1.0, gt=0, description="Longest such pause (seconds).")
     attach_timeout_s: float = Field(
-        default=5.0, gt=0, description="Time the peer has for each step of attaching (seconds)."
+        default=1.0,
+        gt=0,
+        description="Time the peer has for each step of attaching; a worker that hangs still accepts (seconds).",
     )
     ping_interval_s: float = Field(
         default=1.0, gt=0, description="How often the worker is asked whether it lives (seconds)."
