@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 _LEARN = 0.1
-"""Weight of one more gap in the running estimate of the frame interval."""
+"""Weight of one more gap in the running estimate of the frame interval, once there are more than ten."""
 
 
 class Pacer:
@@ -18,6 +18,7 @@ class Pacer:
         """fps: frames per second to analyse; 0 means every frame."""
         self._period_ns = 1e9 / fps if fps > 0 else 0.0
         self._interval_ns = 0.0
+        self._gaps = 0
         self._last_ns: int | None = None
         self._next_ns = 0.0
 
@@ -43,4 +44,5 @@ class Pacer:
 
     def _learn(self, gap_ns: int) -> None:
         gap = min(max(gap_ns, 0), self._period_ns)
-        self._interval_ns += (gap - self._interval_ns) * (_LEARN if self._interval_ns else 1.0)
+        self._gaps += 1
+        self._interval_ns += (gap - self._interval_ns) * max(1.0 / self._gaps, _LEARN)
