@@ -68,7 +68,7 @@ def _yard(wh: tuple[int, int], rng: np.random.Generator) -> Place:
 
 def _hall(wh: tuple[int, int], rng: np.random.Generator) -> Place:
     picture = _bands(wh, ((0.00, (0.70, 0.73, 0.74)), (0.52, (0.40, 0.46, 0.52))))
-    _boards(picture, 0.10, 0.36, ((0.12, 0.38), (0.60, 0.70)), (0.58, 0.56, 0.50))
+    _boards(picture, 0.10, 0.36, ((0.08, 0.36), (0.60, 0.90)), (0.58, 0.56, 0.50))
     _line(picture, 0.515, 0.018, (0.55, 0.57, 0.58))
     fade = np.linspace(1.08, 0.86, picture.shape[1], dtype=np.float32)
     return Place("hall", _weather(picture * fade[None, :, None], rng), (0.72, 0.94), (0.34, 0.42), None)
