@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from pipelines.values import CameraState, Outcome
 
 _REFRESH_S = 0.5
 _PLAIN_S = 5.0
+_PLAIN_COLUMNS = 160
 _SERVER_START_S = 30.0
 
 
@@ -75,15 +77,12 @@ def deployment(spec: DemoSpec, urls: list[str]) -> dict[str, Any]:
     return {
         "http": {"port": 0},
         "model": {"detector": str(spec.model)},
-        "defaults": {
-            "analyse_fps": 5,
-            "presence": {"warmup_s": 3},
-            "snapshot": {"mode": "file", "directory": str(spec.out / "pictures"), "max_width_px": 960},
-        },
         "cameras": {
             f"cam-{n:02d}": {
                 "url": url,
                 "file": {"loop": True, "start_offset_s": round(n * 7.3, 1)},
+                "presence": {"warmup_s": 3},
+                "snapshot": {"mode": "file", "directory": str(spec.out / "pictures"), "max_width_px": 960},
             }
             for n, url in enumerate(urls, 1)
         },
@@ -95,7 +94,7 @@ async def _run(config: Config, spec: DemoSpec) -> int:
     dpu = Dpu(config, Measure(get_logger("dpu")))
     running = asyncio.create_task(dpu.run())
     asyncio.get_running_loop().call_later(spec.seconds, dpu.stop)
-    console = Console()
+    console = Console() if sys.stdout.isatty() else Console(width=_PLAIN_COLUMNS)
     async with _shown(dpu, console):
         await running
     snapshot = dpu.observe()

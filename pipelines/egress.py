@@ -148,7 +148,7 @@ class Egress:
         self._on_result(result)
         for sink in self._sinks:
             sink.result(result)
-        self._emit(out, out.tracker.update(result, context.time_ns), result)
+        self._emit(out, out.tracker.update(result, now_ns if out.paced else context.time_ns), result)
         out.set_alive(out.tracker.alive)
 
     def tick(self, now_ns: int) -> None:

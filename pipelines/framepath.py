@@ -22,6 +22,7 @@ from pipelines.color import resolve
 from pipelines.contracts import Presence, Slot, SlotWriter
 from pipelines.gate.motion import MotionGate
 from pipelines.gate.pace import Pacer
+from pipelines.gate.sceneclock import SceneClock
 from pipelines.inflight import InFlight
 from pipelines.prefilter.validity import Validity
 from pipelines.preprocess.letterbox import fit
@@ -100,11 +101,13 @@ class FramePath:
         self.episode_alive = False
         """Written by the event loop, read by the pump."""
         self._stopping = False
+        self._clock = SceneClock(parts.paced)
         self.restart()
 
     def restart(self) -> None:
         """A new connection: its clock and picture may be other ones. What the gates learned is kept where it can be."""
         options = self._parts.options
+        self._clock.restart()
         self._pacer = Pacer(options.analyse_fps)
         self._alive_pacer = Pacer(options.alive_fps)
         self._heartbeat = Pacer(1 / options.heartbeat_s)
@@ -119,7 +122,7 @@ class FramePath:
     def frame(self, frame: Frame, read_ns: int, decoded_ns: int) -> None:
         """Take one picture to its slot or its outcome. Blocks only for the work (and, unpaced, for a free slot)."""
         parts = self._parts
-        time_ns = frame.arrival_ns if parts.paced or frame.pts_ns is None else frame.pts_ns
+        time_ns = self._clock.time_ns(frame.pts_ns, frame.arrival_ns)
         if not self._pacer.due(time_ns):
             parts.ledger.settle(frame.sequence, Outcome.PACED)
             return

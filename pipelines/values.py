@@ -330,7 +330,7 @@ class TaskContext:
     fit: Letterbox
     timeline: Timeline
     time_ns: int
-    """Camera time: the arrival of a live frame, media time of a file that is read as fast as possible."""
+    """Scene time (gate/sceneclock.py): on the clock for a live camera, media time for a file read as fast as possible."""
     wall_ms: int
     """Wall clock of the arrival, milliseconds since the epoch: for payloads only."""
     presence: float = 1.0
@@ -352,7 +352,7 @@ class FrameResult:
     model: str
     timeline: Timeline
     time_ns: int = 0
-    """Camera time (see TaskContext); 0: that of the timeline's arrival."""
+    """Scene time (see TaskContext); 0: that of the timeline's arrival."""
     degraded: str | None = None
     source: str = "gate"
     """"gate", or "audit" when the audit found it."""
