@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import quote, urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretStr, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, PlainSerializer, SecretStr, WithJsonSchema
 
 from pipelines.event.episode import EpisodeOptions
 from pipelines.event.snapshot import SnapshotOptions
@@ -70,7 +70,10 @@ def _id(value: str) -> str:
 Name = Annotated[str, AfterValidator(_id)]
 """The id of a camera, or the name of a sink."""
 NamedPriority = Annotated[
-    Priority, BeforeValidator(_priority), WithJsonSchema({"enum": [priority.name.lower() for priority in Priority]})
+    Priority,
+    BeforeValidator(_priority),
+    PlainSerializer(lambda priority: priority.name.lower()),
+    WithJsonSchema({"enum": [priority.name.lower() for priority in Priority]}),
 ]
 CameraUrl = Annotated[SecretStr, AfterValidator(_url)]
 

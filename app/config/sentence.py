@@ -81,6 +81,8 @@ def _sentence(error: ErrorDetails, spot: Spot) -> str:
         return f"does not have the right form: {_description(spot) or context['pattern']}"
     if kind in ("value_error", "assertion_error"):
         return _CREDENTIALS.sub(r"\1***@", str(context["error"]))
+    if kind in ("too_short", "too_long") and isinstance(spot.node.value, str):  # pydantic counts a secret's entries
+        kind = f"string_{kind}"
     if kind in _BY_TYPE:
         return _BY_TYPE[kind].format_map({key: _number(value) for key, value in context.items()})
     return next((text for prefix, text in _BY_PREFIX if kind.startswith(prefix)), f"is not valid ({kind})")

@@ -53,6 +53,14 @@ def child(annotation: Annotation, key: Key) -> Annotation | None:
     return None
 
 
+def value_type(annotation: Annotation) -> Annotation:
+    """What stands under each key of a mapping; for anything else the type itself."""
+    for one in members(annotation):
+        if typing.get_origin(one) in (dict, Mapping):
+            return typing.cast(Annotation, typing.get_args(one)[1])
+    return annotation
+
+
 @dataclass(frozen=True, slots=True)
 class Spot:
     """Where in the file a validation error belongs."""
@@ -94,12 +102,9 @@ def walk(model: type[BaseModel], path: Keys = ()) -> Iterator[tuple[Keys, type[B
     for name, field in model.model_fields.items():
         here = (*path, name)
         yield here, model, name, field
-        inner: Annotation = field.annotation
-        for one in members(inner):
-            if typing.get_origin(one) in (dict, Mapping):
-                inner, here = typing.get_args(one)[1], (*here, "*")
+        inner = value_type(field.annotation)
         for below in models(inner):
-            yield from walk(below, here)
+            yield from walk(below, here if inner is field.annotation else (*here, "*"))
 
 
 def secret_names(model: type[BaseModel]) -> frozenset[str]:

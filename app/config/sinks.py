@@ -8,7 +8,8 @@ from pydantic import Field
 
 from pipelines.sink.grpc_options import GrpcOptions
 from pipelines.sink.jsonl import JsonlOptions
-from pipelines.sink.kafka import KafkaOptions
+from pipelines.sink.kafka_options import KafkaOptions
+from pipelines.sink.mqtt_options import MqttOptions
 
 
 class JsonlSink(JsonlOptions, frozen=True, extra="forbid"):
@@ -23,10 +24,16 @@ class KafkaSink(KafkaOptions, frozen=True, extra="forbid"):
     type: Literal["kafka"] = Field(description="kafka: Kafka topics; the key is the camera's id.")
 
 
+class MqttSink(MqttOptions, frozen=True, extra="forbid"):
+    """MQTT topics, in Frigate's manner."""
+
+    type: Literal["mqtt"] = Field(description="mqtt: MQTT topics below a prefix.")
+
+
 class GrpcSink(GrpcOptions, frozen=True, extra="forbid"):
     """A gRPC server to subscribe to."""
 
     type: Literal["grpc"] = Field(description="grpc: a server that consumers subscribe to.")
 
 
-SinkConfig = Annotated[JsonlSink | KafkaSink | GrpcSink, Field(discriminator="type")]
+SinkConfig = Annotated[JsonlSink | KafkaSink | MqttSink | GrpcSink, Field(discriminator="type")]
