@@ -17,13 +17,14 @@ import numpy as np
 from pipelines.errors import ModelError
 from pipelines.model.assemble import assemble
 from pipelines.model.atomic import write_atomically
+from pipelines.model.change import Change
 from pipelines.model.check import check_folded, same_outputs
 from pipelines.model.describe import describe
 from pipelines.model.graph import metadata
 from pipelines.model.options import FoldOptions
 from pipelines.model.original import Original, fix_sizes_input, open_original
 from pipelines.model.recognise import Head, recognise
-from pipelines.model.reshape import Change, reshape
+from pipelines.model.reshape import reshape
 from pipelines.model.runtime import Runner
 from pipelines.values import F32, ModelCard
 

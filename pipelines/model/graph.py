@@ -27,7 +27,6 @@ def load(path: Path) -> onnx.ModelProto:
     """
     try:
         model = onnx.load(str(path))
-        onnx.checker.check_model(model)
         if opset(model) < MIN_OPSET:
             model = version_converter.convert_version(model, RAISED_OPSET)
     except Exception as error:  # onnx raises protobuf's, its own and RuntimeError

@@ -16,7 +16,7 @@ from pipelines.values import F32
 
 Array = npt.NDArray[Any]
 
-STRIDE_SETS = ((8, 16, 32), (8, 16), (16, 32), (8, 16, 32, 64), (4, 8, 16, 32), (32,))
+STRIDE_SETS = ((8, 16, 32), (8, 16), (16, 32), (8, 16, 32, 64), (4, 8, 16, 32))
 LEVEL_STRIDES = (1, 2, 4, 8, 16, 32, 64)
 """Strides at which a network may have a feature map."""
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from http.client import HTTPException
 from pathlib import Path
 from typing import BinaryIO
 from urllib.request import urlopen
@@ -47,10 +49,11 @@ def pull(
         if found != known.sha256:
             raise ModelError(f"{known.url}: the file is not the one we know: SHA-256 {found}, not {known.sha256}")
         part.replace(target)
-    except OSError as error:  # URLError and timeouts are OSErrors
+    except (OSError, HTTPException) as error:  # URLError and timeouts are OSErrors
         raise ModelError(f"{known.url} cannot be fetched: {error}") from error
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
     return target
 
 

@@ -88,7 +88,7 @@ def _one(shapes: Mapping[str, Shape], wh: tuple[int, int], named: str | None) ->
     classes = 0 if layout.labelled else width - 4 - layout.objectness
     if (layout.box == "grid" and grid is None) or (layout.labelled and width != 6) or classes < 0:
         return None
-    if not layout.labelled and classes == 0:
+    if (not layout.labelled and classes == 0) or (named and candidates < width):
         return None
     return Head(family, name, name, name, candidates, classes, grid)
 
