@@ -7,7 +7,17 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import quote, urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, PlainSerializer, SecretStr, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    SecretStr,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
 
 from pipelines.event.episode import EpisodeOptions
 from pipelines.event.snapshot import SnapshotOptions
@@ -115,6 +125,24 @@ class CameraDefaults(PathOptions, frozen=True, extra="forbid"):
     presence: PresenceOptions = Field(PresenceOptions(), description="When a picture counts as empty.")
     episode: EpisodeOptions = Field(EpisodeOptions(), description="Which detections make an alert.")
     snapshot: SnapshotOptions = Field(SnapshotOptions(), description="The picture that goes with an alert.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _color_reaches_decoders(cls, data: Any) -> Any:
+        """`color` is one section for people; rtsp and file each have a decoder that obeys. Makes new data."""
+        if not isinstance(data, dict) or "color" not in data:
+            return data
+        try:
+            decoder = ColorOptions.model_validate(data["color"]).decoder
+        except ValidationError:  # told where it stands
+            return data
+        said = {name: value for name, value in decoder.model_dump().items() if value}
+        sections = {name: data.get(name, {}) for name in ("rtsp", "file")}
+        return data | {
+            name: section | {"decoder": section.get("decoder", {}) | said}
+            for name, section in sections.items()
+            if isinstance(section, dict) and isinstance(section.get("decoder", {}), dict)
+        }
 
 
 class CameraConfig(CameraDefaults, frozen=True, extra="forbid"):

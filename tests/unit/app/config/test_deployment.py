@@ -117,10 +117,14 @@ def test_file_cameras(url: str, path: str, write: Write) -> None:
     assert one.path == Path(path)
 
 
-def test_colour_words_become_the_decoders(write: Write) -> None:
-    decoder = camera("{url: rtsp://h, color: {range: full}}", write).color.decoder
+def test_colour_words_reach_the_decoders(write: Write) -> None:
+    one = camera("{url: rtsp://h, color: {range: full}, rtsp: {decoder: {color_matrix: 2, color_range: 1}}}", write)
 
-    assert (decoder.color_range, decoder.color_matrix) == (ColorRange.FULL, ColorMatrix.UNSPECIFIED)
+    assert one.rtsp.decoder.color_range is ColorRange.FULL
+    assert one.rtsp.decoder.color_matrix is ColorMatrix.BT709, "auto leaves it alone"
+    assert one.file.decoder.color_range is ColorRange.FULL
+    assert one.file.decoder.color_matrix is ColorMatrix.UNSPECIFIED
+    assert camera("{url: rtsp://h}", write).rtsp.decoder.color_range is ColorRange.UNSPECIFIED
 
 
 def test_equal_text_makes_equal_cameras(write: Write) -> None:
