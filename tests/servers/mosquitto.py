@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,11 +24,12 @@ _CONNECT = bytes.fromhex("101000044d5154540402000a000470726f62")
 
 @dataclass(frozen=True, slots=True)
 class MosquittoServer:
-    """A broker that is up when it is handed out. `stop` and `start` again keep port, retained messages and sessions."""
+    """A broker that is up when it is handed out. `stop` and `start` again keep port, sessions and retained messages."""
 
     host: str
     port: int
     process: ServerProcess
+    database: Path
     certificates: Certificates | None = None
     """Given: TLS, and a login with USER and PASSWORD."""
 
@@ -35,6 +38,15 @@ class MosquittoServer:
 
     def start(self) -> None:
         self.process.start()
+
+    def save(self) -> None:
+        """Write sessions and retained messages to the disk now, so that they survive a kill."""
+        before = _modified_ns(self.database)
+        self.process.signal(signal.SIGUSR1)
+        deadline = time.monotonic() + 10
+        while _modified_ns(self.database) == before:
+            assert time.monotonic() < deadline, "mosquitto did not save its database"
+            time.sleep(0.01)
 
 
 @contextmanager
@@ -53,7 +65,7 @@ def mosquitto_server(directory: Path, secure: bool = False) -> Iterator[Mosquitt
         log=directory / "mosquitto.log",
         answers=lambda: _listens(port) if secure else _answers(port),
     )
-    server = MosquittoServer("localhost", port, process, certificates)
+    server = MosquittoServer("localhost", port, process, directory / "mosquitto.db", certificates)
     server.start()
     try:
         yield server
@@ -66,8 +78,7 @@ def _config(directory: Path, port: int, certificates: Certificates | None) -> st
 listener {port} 127.0.0.1
 persistence true
 persistence_location {directory}/
-autosave_interval 1
-autosave_on_changes true
+autosave_interval 3600
 """
     if _is_root():
         text += "user root\n"
@@ -85,6 +96,10 @@ certfile {certificates.server_cert}
 keyfile {certificates.server_key}
 """
     )
+
+
+def _modified_ns(file: Path) -> int:
+    return file.stat().st_mtime_ns if file.exists() else 0
 
 
 def _is_root() -> bool:

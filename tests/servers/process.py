@@ -56,6 +56,10 @@ class ServerProcess:
             process.kill()
             process.wait()
 
+    def signal(self, number: int) -> None:
+        assert self._process is not None, "not running"
+        self._process.send_signal(number)
+
     def _up(self) -> bool:
         try:
             return self._answers()
