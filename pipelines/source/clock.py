@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from fractions import Fraction
 
 BUCKET_NS = 2_000_000_000
 BUCKETS = 30
@@ -21,11 +22,16 @@ MAX_LAG_NS = 10_000_000_000
 """More than the socket buffers hold: the stream's clock was set back."""
 JUMP_NS = 1_000_000_000
 """Reordered B-frames lie less than this behind their neighbours."""
-REORDER_PACKETS = 16
-"""Largest decoded picture buffer of H.264 and H.265: a longer run behind the newest pts is a jump back."""
+REORDER_PACKETS = 8
+"""Live encoders use up to 3 B-frames in a row, many none: a longer run behind the newest pts is a jump back."""
 
 _WRAPS = (1 << 33, 1 << 32)
 """MPEG timestamps and RTP timestamps, in ticks."""
+
+
+def to_ns(ticks: int | None, base: Fraction | None) -> int | None:
+    """A timestamp in a stream's time base as nanoseconds, None for none."""
+    return None if ticks is None or not base else ticks * 1_000_000_000 * base.numerator // base.denominator
 
 
 class PtsUnwrapper:

@@ -16,7 +16,8 @@ from av.codec.context import Flags, ThreadType
 from pydantic import BaseModel, Field
 
 from pipelines.errors import SourceError
-from pipelines.source.nal import has_picture
+from pipelines.source.clock import to_ns
+from pipelines.source.nal import only_parameter_sets
 from pipelines.source.planes import color_tags, planes
 from pipelines.values import Cause, ColorMatrix, ColorRange, Frame, Packet, Undecodable
 
@@ -87,7 +88,7 @@ class AvDecoder:
         except av.FFmpegError:
             return [self._give_up(packet, Cause.CORRUPT), *self._overtaken(None)]
         out = self._collect(pictures)
-        if not pictures and packet.sequence in self._inside and not self._has_picture(packet):
+        if not pictures and packet.sequence in self._inside and self._only_parameter_sets(packet):
             out.append(self._give_up(packet, Cause.PARAMETER_SETS))
         return out
 
@@ -123,7 +124,8 @@ class AvDecoder:
             if packet is None:
                 continue  # a second picture of one packet, or one already given up: it has had its outcome
             self._interlaced = picture.interlaced_frame
-            newest_ns = packet.pts_ns if newest_ns is None else max(newest_ns, packet.pts_ns or newest_ns)
+            shown_ns = _shown(packet)
+            newest_ns = shown_ns if newest_ns is None else max(newest_ns, shown_ns or newest_ns)
             out.append(self._frame(picture, packet))
         return [*out, *self._overtaken(newest_ns)]
 
@@ -150,7 +152,7 @@ class AvDecoder:
 
     def _overtaken(self, newest_ns: int | None) -> list[Undecodable]:
         """Packets whose picture will not come: one that is shown later came out, or more are inside than can wait."""
-        lost = [p for p in self._inside.values() if _before(p.pts_ns, newest_ns)]
+        lost = [p for p in self._inside.values() if _before(_shown(p), newest_ns)]
         spare = len(self._inside) - len(lost) - MAX_DELAY
         if spare > 0:
             lost += [p for p in self._inside.values() if p not in lost][:spare]
@@ -161,12 +163,17 @@ class AvDecoder:
     def _give_up(self, packet: Packet, cause: Cause) -> Undecodable:
         del self._inside[packet.sequence]
         self._undecodable += 1
-        if cause is not Cause.FLUSHED and not self._has_picture(packet):
+        if cause is Cause.CORRUPT and self._only_parameter_sets(packet):
             cause = Cause.PARAMETER_SETS
         return Undecodable(packet.sequence, cause)
 
-    def _has_picture(self, packet: Packet) -> bool:
-        return has_picture(self._name, bytes(packet.handle), self._extradata)
+    def _only_parameter_sets(self, packet: Packet) -> bool:
+        return only_parameter_sets(self._name, bytes(packet.handle), self._extradata)
+
+
+def _shown(packet: Packet) -> int | None:
+    """FFmpeg's own pts: `pts_ns` may have been made up from the order of the packets where the stream has none."""
+    return to_ns(packet.handle.pts, packet.handle.time_base)
 
 
 def _before(pts_ns: int | None, newest_ns: int | None) -> bool:

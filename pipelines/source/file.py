@@ -12,9 +12,10 @@ from pydantic import BaseModel, Field
 
 from pipelines.accounting import Ledger
 from pipelines.errors import SourceError
+from pipelines.source.clock import to_ns
 from pipelines.source.decoder import DecoderOptions
 from pipelines.source.interrupt import Interruptible
-from pipelines.source.stream import AvStream, Now, open_container, to_ns
+from pipelines.source.stream import AvStream, Now, open_container
 from pipelines.values import Packet
 
 _DEFAULT_FPS = 25.0

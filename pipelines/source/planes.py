@@ -18,8 +18,8 @@ _MATRIX = {1: ColorMatrix.BT709, 5: ColorMatrix.BT601, 6: ColorMatrix.BT601}
 
 
 def color_tags(frame: av.VideoFrame) -> tuple[ColorRange, ColorMatrix]:
-    """What the stream says of its colours. FFmpeg's yuvj formats mean full range whatever the tag is."""
-    full = frame.format.name.startswith("yuvj")
+    """What the stream says of its colours. FFmpeg's yuvj formats and its grey mean full range in themselves."""
+    full = frame.format.name.startswith(("yuvj", "gray"))
     color_range = ColorRange.FULL if full else _RANGE.get(frame.color_range, ColorRange.UNSPECIFIED)
     return color_range, _MATRIX.get(frame.colorspace, ColorMatrix.UNSPECIFIED)
 

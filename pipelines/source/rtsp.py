@@ -10,11 +10,11 @@ from pydantic import BaseModel, Field
 
 from pipelines.accounting import Ledger
 from pipelines.errors import SourceError
-from pipelines.source.clock import ArrivalClock, PtsUnwrapper
+from pipelines.source.clock import ArrivalClock, PtsUnwrapper, to_ns
 from pipelines.source.decoder import DecoderOptions
 from pipelines.source.interrupt import Interruptible
 from pipelines.source.redact import redact
-from pipelines.source.stream import AvStream, Now, open_container, to_ns
+from pipelines.source.stream import AvStream, Now, open_container
 from pipelines.values import Packet
 
 
@@ -30,8 +30,8 @@ class RtspOptions(BaseModel, frozen=True, extra="forbid"):
     )
     read_timeout_s: float = Field(default=5.0, gt=0, description="Seconds of silence after which a read fails.")
     probe_s: float = Field(
-        default=1.0,
-        ge=0,
+        default=0.5,
+        gt=0,
         description="Most seconds of stream an open looks at to learn size and frame rate; the packets are not lost.",
     )
     tls_verify: bool = Field(

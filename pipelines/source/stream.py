@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from fractions import Fraction
 from typing import cast
 
 import av
@@ -31,6 +30,7 @@ def open_container(
     Raises:
         SourceError: URL redacted.
     """
+    start_s = time.monotonic()
     try:
         with guard.call():
             _check(guard)
@@ -38,7 +38,8 @@ def open_container(
             container = av.open(url, "r", options=options, timeout=timeout)
     except (av.FFmpegError, OSError, ValueError, IndexError) as error:
         _check(guard)
-        raise SourceError(redact(f"cannot open: {error}", url)) from None
+        # The time is part of the reason: FFmpeg calls a camera that does not answer "invalid data".
+        raise SourceError(redact(f"cannot open, after {time.monotonic() - start_s:.1f} s: {error}", url)) from None
     if guard.interrupted:
         container.close()
         _check(guard)
@@ -67,11 +68,6 @@ def video_of(container: av.container.InputContainer) -> av.VideoStream:
             return stream
     container.close()
     raise SourceError("no video stream that can be decoded")
-
-
-def to_ns(ticks: int | None, base: Fraction | None) -> int | None:
-    """FFmpeg's timestamps as nanoseconds."""
-    return None if ticks is None or not base else ticks * 1_000_000_000 * base.numerator // base.denominator
 
 
 class AvStream:

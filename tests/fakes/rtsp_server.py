@@ -66,7 +66,11 @@ class Session:
             units = list(nal_units(picture))
             for last, unit in enumerate(units, 1 - len(units)):
                 self.rtp(unit, index * 3600, marker=last == 0)
+        self.server.played.set()
         self.server.after(self)
+
+    def hang_up(self) -> None:
+        self.connection.shutdown(socket.SHUT_RDWR)
 
     def rtp(self, payload: bytes, timestamp: int, marker: bool) -> None:
         """One RTP packet, interleaved (RFC 2326, 10.12)."""
@@ -90,6 +94,10 @@ class RtspServer:
         self.after = after
         self.pictures = h264_pictures()
         self.sequence = 0
+        self.asked = threading.Event()
+        """A client sent its first request."""
+        self.played = threading.Event()
+        """The clip was sent to a client."""
         self.closing = threading.Event()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._sessions: list[tuple[threading.Thread, socket.socket]] = []
@@ -124,6 +132,7 @@ class RtspServer:
             thread.start()
 
     def answer(self, session: Session, method: str, cseq: str) -> bytes:
+        self.asked.set()
         special = self.reply(session, method, cseq)
         if special is not None:
             return special
