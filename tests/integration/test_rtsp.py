@@ -117,6 +117,7 @@ def test_killed_and_back(h264: Path) -> None:
         stream = source.open()
         frames_of(stream, 5)
         cameras.process.kill()
+        cameras.process.wait()
         read_until_error(stream)
         stream.close()
         with pytest.raises(SourceError, match="Connection refused"):
