@@ -7,8 +7,10 @@ target of class c; the other cells, as many as a YOLOv8 of that size has, are ze
 
 How it sees, per class:
 
-1. A linear map of RGB is 0 on grey, 1 on the class's colour and below 0.2 on the other classes' colours. From 0.25 to
-   0.75 it becomes the coverage of a pixel by the target; at an edge it stands at one half.
+1. A linear map of RGB is 0 on grey, 1 on the class's colour and below 0.2 on the other classes' colours. From 0.3 to
+   0.7 it becomes the coverage of a pixel by the target; at an edge it stands at one half. What is thinner than
+   OPENING_PX is no target but the encoder's chroma, and is taken out: far from the target, a few such pixels would
+   weigh much in the variance.
 2. The box is the rectangle with the mean and the variance of the coverage (width = sqrt(12 var)): symmetrical blur, as
    from chroma subsampling, hardly moves it.
 3. The score asks whether the *mean colour inside* (2 px from every edge) is the class's colour: 1 up to TOLERANCE / 2
@@ -34,6 +36,8 @@ TOLERANCE = 0.03
 """Of the mean colour, RGB 0..1, in the worst channel."""
 PAD_TOLERANCE = 0.03
 PAD = 114 / 255
+RAMP = (0.3, 0.7)
+OPENING_PX = 3
 MIN_CORE_PX = 4.0
 """Pixels of the inside that a target needs for a full score."""
 _EPS = 1e-6
@@ -124,9 +128,18 @@ class _Graph:
         scaled = self.add("Mul", shifted, self.constant(1.0 / (high - low)))
         return self.add("Clip", scaled, self.constant(0.0), self.constant(1.0))
 
+    def dilate(self, value: str, size: int) -> str:
+        """Largest value of the size x size pixels around each pixel; size is odd."""
+        return self.add("MaxPool", value, kernel_shape=[size, size], pads=[size // 2] * 4, strides=[1, 1])
+
+    def erode(self, value: str, size: int) -> str:
+        """Smallest value of the size x size pixels around each pixel; size is odd."""
+        return self.add("Neg", self.dilate(self.add("Neg", value), size))
+
     def model(self, source: onnx.ValueInfoProto, result: onnx.ValueInfoProto) -> onnx.ModelProto:
         graph = helper.make_graph(self._nodes, "framegate_scene_detector", [source], [result], self._constants)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+        helper.set_model_props(model, {"names": str(dict(enumerate(CLASSES)))})
         onnx.checker.check_model(model, full_check=True)
         return model
 
@@ -135,7 +148,8 @@ def _coverage(graph: _Graph, classes: int) -> str:
     """(n, c, h, w): how much of each pixel each class's target covers, 0..1."""
     weights, _ = class_maps()
     response = graph.add("Conv", "images", graph.constant(weights.reshape(classes, 3, 1, 1)), kernel_shape=[1, 1])
-    return graph.ramp(response, 0.25, 0.75)
+    cover = graph.ramp(response, *RAMP)
+    return graph.dilate(graph.erode(cover, OPENING_PX), OPENING_PX)
 
 
 def _boxes(graph: _Graph, cover: str, w: int, h: int) -> str:
@@ -159,10 +173,7 @@ def _boxes(graph: _Graph, cover: str, w: int, h: int) -> str:
 def _color_score(graph: _Graph, cover: str, classes: int, pixels: int) -> str:
     """(n, c, 1): 1 where the mean colour inside the target is the class's colour."""
     _, colors = class_maps()
-    eroded = graph.add(
-        "Neg", graph.add("MaxPool", graph.add("Neg", cover), kernel_shape=[5, 5], pads=[2, 2, 2, 2], strides=[1, 1])
-    )
-    core = graph.ramp(eroded, 0.9, 1.0)
+    core = graph.ramp(graph.erode(cover, 5), 0.9, 1.0)
     size = graph.total(core, 2, 3)  # (n, c, 1, 1)
     flat_size = graph.add("Squeeze", size, graph.constant(np.array([3], np.int64)))
     weights = graph.add("Reshape", core, graph.constant(np.array([0, classes, pixels], np.int64)))

@@ -103,7 +103,7 @@ def test_batch_is_dynamic_and_cells_are_those_of_a_yolov8() -> None:
 
 
 def test_classes_do_not_answer_for_each_other() -> None:
-    """The linear maps: 1 on the diagonal, under the ramp's foot (0.25) elsewhere, 0 on grey."""
+    """The linear maps: 1 on the diagonal, well under the ramp's foot elsewhere, 0 on grey."""
     weights, colors = class_maps()
 
     response = weights @ colors.T
