@@ -34,6 +34,7 @@ from pipelines.values import CameraHealth, CameraState, Cause
 
 if TYPE_CHECKING:
     from pipelines.model.options import FamilyName
+    from pipelines.sink.encoding import Encoder
     from pipelines.source.file import FileOptions
     from pipelines.source.rtsp import RtspOptions
     from pipelines.transport.shm_link import ShmLink
@@ -171,30 +172,44 @@ def link(socket: Path, options: LaneOptions, events: LaneEvents) -> ShmLink:
 
 def sinks(configs: Mapping[str, Any], acked: Acked) -> list[Sink]:
     """The configured sinks, by their `type`."""
+    return [_sink(name, config, acked) for name, config in configs.items()]
+
+
+def _sink(name: str, config: Any, acked: Acked) -> Sink:
+    encoder = _encoder("protobuf" if config.type == "grpc" else getattr(config, "encoding", "json"))
+    match config.type:
+        case "jsonl":
+            from pipelines.sink.jsonl import JsonlSink
+
+            return JsonlSink(config, encoder, acked, name=name)
+        case "kafka":
+            from pipelines.sink.kafka import KafkaSink
+
+            return KafkaSink(config, encoder, acked, name=name)
+        case "mqtt":
+            from pipelines.sink.mqtt import MqttSink
+
+            return MqttSink(config, encoder, acked, name=name)
+        case "grpc":
+            from pipelines.sink.grpc_stream import GrpcSink
+
+            return GrpcSink(config, encoder, name=name)
+    raise ValueError(f"no sink of type {config.type}")
+
+
+def _encoder(form: str) -> Encoder:
+    match form:
+        case "protobuf":
+            from pipelines.event.protobuf import ProtobufEncoder
+
+            return ProtobufEncoder()
+        case "deepstream":
+            from pipelines.sink.deepstream import DeepStreamEncoder
+
+            return DeepStreamEncoder(_encoder("json"))
     from pipelines.event.payload import JsonEncoder
 
-    out: list[Sink] = []
-    for name, config in configs.items():
-        encoder = JsonEncoder()
-        match config.type:
-            case "jsonl":
-                from pipelines.sink.jsonl import JsonlSink
-
-                out.append(JsonlSink(config, encoder, acked, name=name))
-            case "kafka":
-                from pipelines.sink.kafka import KafkaSink
-
-                out.append(KafkaSink(config, encoder, acked, name=name))
-            case "mqtt":
-                from pipelines.sink.mqtt import MqttSink
-
-                out.append(MqttSink(config, encoder, acked, name=name))
-            case "grpc":
-                from pipelines.event.protobuf import ProtobufEncoder
-                from pipelines.sink.grpc_stream import GrpcSink
-
-                out.append(GrpcSink(config, ProtobufEncoder(), name=name))
-    return out
+    return JsonEncoder()
 
 
 class WorkerSpec(Protocol):
