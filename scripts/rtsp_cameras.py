@@ -130,9 +130,11 @@ class Camera:
         self._start_s = time.monotonic() - offset_s
         self.factory = GstRtspServer.RTSPMediaFactory()
         payloader = PAYLOADERS[clip.media_type]
+        # config-interval=0: the parser has put parameter sets before each key frame; the payloader would put them before
+        # each slice of it as well, and a receiver would take each slice for a picture.
         self.factory.set_launch(
             f"( appsrc name=source format=time caps={clip.media_type},stream-format=byte-stream,alignment=au "
-            f"! {payloader} name=pay0 pt=96 config-interval=-1 mtu=1400 )"
+            f"! {payloader} name=pay0 pt=96 config-interval=0 mtu=1400 )"
         )
         self.factory.set_shared(True)
         self.factory.connect("media-configure", self._configure)
