@@ -49,6 +49,18 @@ def listen(path: Path) -> socket.socket:
     return listener
 
 
+async def accept(listener: socket.socket) -> socket.socket:
+    """The next connection, non-blocking; the caller closes it. Raises OSError as accept(2) does."""
+    while True:
+        await _readable(listener)
+        try:
+            sock, _ = listener.accept()
+        except BlockingIOError:
+            continue
+        sock.setblocking(False)
+        return sock
+
+
 def unlink_own(path: Path, inode: int) -> None:
     """Remove our socket, not the one of a worker that took our place."""
     try:

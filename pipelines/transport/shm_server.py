@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from pipelines.errors import LaneError
@@ -18,6 +19,7 @@ from pipelines.transport.reader import LaneReader
 from pipelines.values import ModelCard
 
 _DRAIN_POLL_S = 0.01
+_ACCEPT_PAUSE_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,26 +106,32 @@ class ShmServer:
 
     async def _accept(self, listener: socket.socket, group: asyncio.TaskGroup) -> None:
         while True:
-            sock, _ = await asyncio.get_running_loop().sock_accept(listener)
-            group.create_task(self._serve(sock), name=f"lane[{sock.fileno()}]")
+            try:
+                sock = await seqpacket.accept(listener)
+            except OSError as error:  # out of descriptors, for one: those who are attached must not suffer
+                self._reason = f"cannot accept a DPU process: {error}"
+                await asyncio.sleep(_ACCEPT_PAUSE_S)
+                continue
+            task = group.create_task(self._serve(sock), name=f"lane[{sock.fileno()}]")
+            # Not `with` in the task: one that is cancelled before its first step never enters it.
+            task.add_done_callback(partial(_close, sock))
 
     async def _serve(self, sock: socket.socket) -> None:
         """One connection, from WELCOME to its end."""
         self._connections += 1
-        with sock:
-            try:
-                lane = await self._attach(sock)
-            except LaneError as error:
-                self._refused += 1
-                self._reason = str(error)
-                return
-            finally:
-                self._connections -= 1
-            try:
-                self._reason = await self._carry(sock, lane)
-            finally:
-                del self._lanes[sock]
-                lane.end("the worker stopped")
+        try:
+            lane = await self._attach(sock)
+        except LaneError as error:
+            self._refused += 1
+            self._reason = str(error)
+            return
+        finally:
+            self._connections -= 1
+        try:
+            self._reason = await self._carry(sock, lane)
+        finally:
+            del self._lanes[sock]
+            lane.end("the worker stopped")
 
     async def _attach(self, sock: socket.socket) -> LaneReader:
         if len(self._lanes) + self._connections > self._options.max_lanes:
@@ -196,6 +204,10 @@ class ShmServer:
         if not sent:
             # The socket holds all answers of a lane: only a peer that broke the rules can fill it.
             lane.end("the DPU process does not read its answers")
+
+
+def _close(sock: socket.socket, task: asyncio.Task[None]) -> None:
+    sock.close()
 
 
 def _check_card(card: ModelCard) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import os
 import socket
+import time
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -51,14 +52,9 @@ async def running(*coroutines: Coroutine[object, object, None]) -> AsyncIterator
             assert task.cancelled() or task.exception() is None
 
 
-async def accept(listener: socket.socket) -> socket.socket:
-    sock, _ = await asyncio.get_running_loop().sock_accept(listener)
-    return sock
-
-
 async def attached_by_hand(listener: socket.socket) -> tuple[socket.socket, LaneReader]:
     """A worker that attaches as it should; what it does then is the test's."""
-    sock = await accept(listener)
+    sock = await seqpacket.accept(listener)
     mapped = await handshake.accept(sock, CARD, FAST)
     handshake.confirm(sock)
     reader = LaneReader(mapped, CARD, lambda slot, generation: None)
@@ -119,7 +115,7 @@ async def test_a_wrong_worker_is_named(tmp_path: Path, first_words: bytes | None
     link = ShmLink(tmp_path / "worker.sock", FAST, events)
     with seqpacket.listen(tmp_path / "worker.sock") as listener:
         async with running(link.run()):
-            with await accept(listener) as sock:
+            with await seqpacket.accept(listener) as sock:
                 if first_words:
                     sock.send(first_words)
                 else:
@@ -154,14 +150,36 @@ async def test_a_silent_worker_is_lost(tmp_path: Path) -> None:
     assert "silent for 0." in events.losses[0][1]
 
 
-async def test_any_word_is_a_sign_of_life(tmp_path: Path) -> None:
-    options = FAST.model_copy(update={"ping_interval_s": 0.01, "ping_timeout_s": 0.05})
-    lane = ShmLane(options, tmp_path)
+async def test_a_worker_with_nothing_to_do_is_not_silent(tmp_path: Path) -> None:
+    lane = ShmLane(FAST.model_copy(update={"ping_interval_s": 0.02, "ping_timeout_s": 0.4}), tmp_path)
     await lane.start()
-    until_s = asyncio.get_running_loop().time() + 0.2
+    until_s = asyncio.get_running_loop().time() + 0.5
     await until(lambda: asyncio.get_running_loop().time() > until_s)
     assert lane.events.losses == []
     await lane.stop()
+
+
+async def test_a_late_loop_of_ours_is_not_the_workers_silence(tmp_path: Path) -> None:
+    """What the worker said meanwhile lies in the socket: it is read before the verdict."""
+    options, events = FAST.model_copy(update={"ping_timeout_s": 0.05}), Recorder()
+    link = ShmLink(tmp_path / "worker.sock", options, events)
+    with seqpacket.listen(tmp_path / "worker.sock") as listener:
+        async with running(link.run()):
+            sock, _ = await attached_by_hand(listener)
+            with sock:
+                await until(lambda: link.writer)
+                session = link._session
+                assert session
+                ends = []
+                for words in (signal(Kind.PONG), None):
+                    if words:
+                        sock.send(words)
+                    time.sleep(0.06)  # noqa: ASYNC251 - the loop is to be late
+                    session._check_end()
+                    ends.append(session._over)
+    assert ends[0] is None
+    assert ends[1]
+    assert "silent for 0." in ends[1]
 
 
 @pytest.mark.parametrize(
