@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -58,12 +58,12 @@ def run(spec: DemoSpec) -> int:
         if not clip.is_file():
             raise ConfigError(f"--clip {clip}: no such file")
     spec.out.mkdir(parents=True, exist_ok=True)
-    for old in spec.out.glob("*.jsonl"):
+    for old in (*spec.out.glob("*.jsonl"), *spec.out.glob("pictures/*/*.jpg")):
         old.unlink()
     with _urls(spec) as urls, (spec.out / "log.jsonl").open("w") as log:
         configure(LogOptions(), log)
         config = Config.model_validate(deployment(spec, urls))
-        return asyncio.run(_run(config, spec))
+        return asyncio.run(_run(config, spec, log))
 
 
 def deployment(spec: DemoSpec, urls: list[str]) -> dict[str, Any]:
@@ -90,8 +90,8 @@ def deployment(spec: DemoSpec, urls: list[str]) -> dict[str, Any]:
     }
 
 
-async def _run(config: Config, spec: DemoSpec) -> int:
-    dpu = Dpu(config, Measure(get_logger("dpu")))
+async def _run(config: Config, spec: DemoSpec, log: IO[str]) -> int:
+    dpu = Dpu(config, Measure(get_logger("dpu")), worker_log=log)
     running = asyncio.create_task(dpu.run())
     asyncio.get_running_loop().call_later(spec.seconds, dpu.stop)
     console = Console() if sys.stdout.isatty() else Console(width=_PLAIN_COLUMNS)
@@ -132,7 +132,7 @@ async def _show(dpu: Dpu, console: Console) -> None:
 def table(snapshot: ObservedSnapshot) -> Table:
     """One row per camera, as things stand."""
     out = Table(title="Framegate")
-    for name in ("camera", "state", "packets", "paced", "still", "empty", "to GPU", "other", "alerts"):
+    for name in ("camera", "state", "packets", "paced", "still", "empty", "to worker", "other", "alerts"):
         out.add_column(name, justify="left" if name in ("camera", "state") else "right")
     for name, camera in snapshot.cameras.items():
         count = camera.ledger.outcomes

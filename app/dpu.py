@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from app.cameras import Cameras
 from app.config.camera import CameraConfig
@@ -52,6 +52,7 @@ class Dpu:
         extra_sinks: Sequence[Sink] = (),
         stop_when_ended: bool = False,
         notifier: Notifier | None = None,
+        worker_log: IO[str] | None = None,
     ) -> None:
         """
         Args:
@@ -61,12 +62,14 @@ class Dpu:
             extra_sinks: Sinks beside the configured ones: the demo's table, a test's memory.
             stop_when_ended: Stop by itself when every camera has ended: files that are not looped.
             notifier: Tells the service manager; None: there is none.
+            worker_log: Where a spawned worker logs; None: to stderr, as this process does.
         """
         self.config = config
         self.measure = measure
         self._reload = reload
         self._stop_when_ended = stop_when_ended
         self._notifier = notifier or Notifier()
+        self._worker_log = worker_log
         self.inflight = InFlight()
         self.sinks: tuple[Sink, ...] = (*build.sinks(config.sinks, measure.acked), *extra_sinks)
         self.egress = Egress(self.inflight, self.sinks, measure.result, measure.alert, measure.worker_changed)
@@ -178,7 +181,9 @@ class Dpu:
             "watchdog": self._notifier.watch(lambda: True),
         }
         if self.config.worker.spawn:
-            self.supervisor = Supervisor("worker", self._worker_command(socket), self.measure.worker_process)
+            self.supervisor = Supervisor(
+                "worker", self._worker_command(socket), self.measure.worker_process, stderr=self._worker_log
+            )
             services["worker"] = self.supervisor.run()
         return [group.create_task(service, name=name) for name, service in services.items()]
 

@@ -12,6 +12,7 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import IO
 
 _HEALTHY_S = 10.0
 """A child that lived this long resets the brake."""
@@ -40,12 +41,15 @@ class Supervisor:
         on_state: Callable[[str, str], None],
         brake: Brake | None = None,
         stop_s: float = 5.0,
+        stderr: IO[str] | None = None,
     ) -> None:
+        """`stderr`: where the child's log goes; None: to ours."""
         self._name = name
         self._command = command
         self._on_state = on_state
         self._brake = brake or Brake()
         self._stop_s = stop_s
+        self._stderr = stderr
         self._process: asyncio.subprocess.Process | None = None
         self.restarts = 0
 
@@ -65,7 +69,7 @@ class Supervisor:
         try:
             while True:
                 began = time.monotonic()
-                self._process = await asyncio.create_subprocess_exec(*self._command)
+                self._process = await asyncio.create_subprocess_exec(*self._command, stderr=self._stderr)
                 self._on_state("started", f"{self._name} pid {self._process.pid}")
                 code = await self._process.wait()
                 early_deaths = 1 if time.monotonic() - began > _HEALTHY_S else early_deaths + 1

@@ -2,9 +2,15 @@
 # FRAMEGATE_VENV names another place for it. Needs python3 (3.11 or newer) with venv, and a package index for pip.
 fg_extra=${fg_extra:-dev}
 fg_venv=${FRAMEGATE_VENV:-$PWD/.venv}
-fg_python=${PYTHON:-$(command -v python3.13 || command -v python3.12 || command -v python3.11 || command -v python3)}
-if ! "$fg_python" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
-  echo "framegate needs Python 3.11 or newer; $fg_python is older. Set PYTHON=/path/to/python3.11." >&2
+fg_python=
+for fg_candidate in ${PYTHON:-python3 python3.13 python3.12 python3.11}; do
+  if "$fg_candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then
+    fg_python=$fg_candidate
+    break
+  fi
+done
+if [ -z "$fg_python" ]; then
+  echo "framegate needs Python 3.11 or newer; ${PYTHON:-python3} is older or missing. Set PYTHON=/path/to/python3.11." >&2
   exit 1
 fi
 if [ ! -x "$fg_venv/bin/python" ] && ! "$fg_python" -m venv "$fg_venv" 2>/dev/null; then
