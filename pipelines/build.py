@@ -115,7 +115,7 @@ class CameraMaker:
         out = CameraOut(
             ledger=ledger,
             tracker=EpisodeTracker(camera, spec.episode),
-            min_score=spec.episode.keeping_score,
+            least_score=spec.episode.keeping_score,
             set_alive=functools.partial(setattr, path, "episode_alive"),
             paced=source.paced,
             snapshotter=self._snapshotter(spec.snapshot) if spec.snapshot.mode != "off" else None,

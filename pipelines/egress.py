@@ -51,7 +51,8 @@ class CameraOut:
 
     ledger: Ledger
     tracker: EpisodeTracker
-    min_score: float
+    least_score: Callable[[float], float]
+    """From the card's recommended threshold to the one of this camera."""
     set_alive: Callable[[bool], None]
     """Tells the pump whether an episode lives, so that a standing person does not end it."""
     paced: bool = True
@@ -132,7 +133,7 @@ class Egress:
             sequence=context.sequence,
             wall_ms=context.wall_ms,
             source_wh=(context.fit.source_w, context.fit.source_h),
-            detections=detect(answer.rows, context.fit, card, out.min_score),
+            detections=detect(answer.rows, context.fit, card, out.least_score(card.score_threshold)),
             class_names=card.classes,
             model=card.name,
             timeline=replace(
@@ -142,6 +143,7 @@ class Egress:
                 finished_ns=answer.finished_ns,
                 answered_ns=now_ns,
             ),
+            score_threshold=card.score_threshold,
             time_ns=context.time_ns,
             frame=context.frame,
         )

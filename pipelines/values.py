@@ -351,6 +351,8 @@ class FrameResult:
     """The model's class names; `detections.classes` indexes them."""
     model: str
     timeline: Timeline
+    score_threshold: float = 0.5
+    """What the model's card recommends."""
     time_ns: int = 0
     """Scene time (see TaskContext); 0: that of the timeline's arrival."""
     degraded: str | None = None

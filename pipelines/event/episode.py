@@ -110,7 +110,8 @@ class EpisodeTracker:
         alerts: list[Alert] = []
         if self._episode and time_ns - self._episode.last.time_ns >= self._end_after_ns:
             alerts.append(self._end(self._episode, GONE))
-        least = self._options.keeping_score if self._episode else self._options.min_score
+        threshold = self._options.keeping_score if self._episode else self._options.beginning_score
+        least = threshold(result.score_threshold)
         sighting = sight(result, time_ns, self._options, least)
         in_order = time_ns > self._newest_ns
         self._newest_ns = max(self._newest_ns, time_ns)

@@ -15,11 +15,17 @@ DEGRADED_PRESENCE = "presence"
 """`FrameResult.degraded` when only the presence model answered: somebody is there, but where is not known."""
 
 
+_KEEP = 0.8
+"""Of the score that begins an episode: what keeps it alive."""
+
+
 class SightingOptions(BaseModel, frozen=True, extra="forbid"):
     """Which detections count."""
 
     classes: tuple[str, ...] = Field((), description="Class names that raise an alert; empty: all of the model's.")
-    min_score: float = Field(0.5, ge=0, le=1, description="Least score (0..1) that can begin an episode.")
+    min_score: float | None = Field(
+        None, ge=0, le=1, description="Least score (0..1) that can begin an episode; unset: what the model's card says."
+    )
     keep_score: float | None = Field(
         None, ge=0, le=1, description="Least score (0..1) that keeps a living episode alive; unset: 0.8 x min_score."
     )
@@ -37,14 +43,17 @@ class SightingOptions(BaseModel, frozen=True, extra="forbid"):
 
     @model_validator(mode="after")
     def _keep_at_most_min(self) -> SightingOptions:
-        if self.keep_score is not None and self.keep_score > self.min_score:
+        if self.keep_score is not None and self.min_score is not None and self.keep_score > self.min_score:
             raise ValueError(f"keep_score {self.keep_score:g} is above min_score {self.min_score:g}: lower it")
         return self
 
-    @property
-    def keeping_score(self) -> float:
+    def beginning_score(self, advice: float) -> float:
+        """The threshold while nothing lives; `advice` is the model card's."""
+        return advice if self.min_score is None else self.min_score
+
+    def keeping_score(self, advice: float) -> float:
         """The threshold while an episode lives. Whoever feeds the tracker must not cut above this."""
-        return 0.8 * self.min_score if self.keep_score is None else self.keep_score
+        return _KEEP * self.beginning_score(advice) if self.keep_score is None else self.keep_score
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,7 @@ class Bench:
 
     def out(self) -> CameraOut:
         tracker = EpisodeTracker("cam", EpisodeOptions(min_score=0.5))
-        return CameraOut(self.ledger, tracker, 0.4, self.alive.append)
+        return CameraOut(self.ledger, tracker, lambda advice: 0.8 * advice, self.alive.append)
 
     def send(self) -> int:
         """One task under way."""

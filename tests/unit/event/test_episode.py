@@ -26,6 +26,14 @@ def play(track: EpisodeTracker, *frames: tuple[float, *tuple[Found, ...]]) -> li
     return [alert for at, *found in frames for alert in track.update(frame(at, *found), now(at + 0.05))]
 
 
+def test_unset_scores_come_from_the_model_s_card() -> None:
+    track = tracker()
+    weak = replace(frame(0.0, ("person", 0.65)), score_threshold=0.7)
+    strong = replace(frame(0.2, ("person", 0.75)), score_threshold=0.7)
+    kept = replace(frame(1.4, ("person", 0.57)), score_threshold=0.7)
+    assert kinds([a for f in (weak, strong, kept) for a in track.update(f, now(1.5))]) == [NEW, UPDATE]
+
+
 def test_life_of_an_episode() -> None:
     track = tracker()
 
@@ -236,7 +244,7 @@ def test_statistics_count_alerts_by_new() -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"keep_score": 0.6}, "above min_score"),
+        ({"min_score": 0.5, "keep_score": 0.6}, "above min_score"),
         ({"masks": [[(0, 0), (1, 1)]]}, "at least 3 points"),
         ({"min_area": 2}, "less than or equal to 1"),
         ({"confirm_frames": 0}, "greater than or equal to 1"),
