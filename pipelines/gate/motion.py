@@ -49,6 +49,8 @@ class MotionVerdict:
 
 
 _SHAPE = (96, 160)
+_SAMPLE_STEP_PX = 4
+"""A row's bands and the picture's typical noise are read off each fourth pixel."""
 _WARMUP_FRAMES = 8
 _RELEARN_NS = 1_000_000_000
 _FIRST_NOISE_LEVELS = 1.0
@@ -62,12 +64,12 @@ _STEP_TO_DEVIATION = 0.5**0.5
 _NEIGHBOURS = np.ones((3, 3), np.uint8)
 _SPREAD = np.ones((5, 5), np.uint8)
 """Around changed pixels the background waits: a thing's soft edge and shadow are below the threshold."""
-_BAND_STEP_PX = 4
+_AROUND_PX, _STANDING_SHARE = (11, 11), 0.6
 _LONGEST_STEP_S = 5.0
 """No gap between two frames proves that a thing stood still for longer than this."""
-_CALM_LEVELS = 4.0
-_CALM_FACTOR = 5.0
-"""A changed pixel whose steps stay below this, or below this many times its noise, stands still."""
+_CALM_FACTOR, _CALM_LEVELS = 7.0, (4.0, 16.0)
+"""A changed pixel stands still while its steps stay below this many times the picture's typical noise, within these
+levels. (Its own noise would not do: what fidgets makes its own.)"""
 
 
 class MotionGate:
@@ -97,6 +99,7 @@ class MotionGate:
         self._inverse: F32 = np.zeros(_SHAPE, np.float32)
         self._stood_s: F32 = np.zeros(_SHAPE, np.float32)
         self._standing = False
+        self._calm_levels = 0.0
         self._frames = 0
         self._last_ns = self._started_ns = self._learned_ns = 0
         self._hold_until_ns: int | None = None
@@ -164,7 +167,7 @@ class MotionGate:
             np.clip(self._background, 0.0, 255.0, out=self._background)
             self._light.carried(gain, offset)
         np.subtract(thumbnail, self._background, out=self._raw)
-        votes = np.clip(self._raw[:, ::_BAND_STEP_PX], -_BAND_LEVELS, _BAND_LEVELS)
+        votes = np.clip(self._raw[:, ::_SAMPLE_STEP_PX], -_BAND_LEVELS, _BAND_LEVELS)
         change: F32 = cv2.blur(self._raw - cv2.reduce(votes, 1, cv2.REDUCE_AVG), (3, 3))
         return change
 
@@ -205,19 +208,23 @@ class MotionGate:
                 self._stood_s[:] = 0.0
                 self._standing = False
             return
-        calm = step < np.maximum(self._noise * _CALM_FACTOR, _CALM_LEVELS)
         self._stood_s += np.float32(min(passed_s, _LONGEST_STEP_S))
-        self._stood_s *= changed.astype(bool) & calm
+        self._stood_s *= changed.astype(bool) & (step < self._calm_levels)
         self._standing = True
         waits = cv2.dilate(changed, _SPREAD)
         self._background += np.where(waits, np.float32(0.0), np.float32(weight)) * self._raw
         if float(self._stood_s.max()) >= self._options.absorb_s:
-            self._absorb()
+            self._absorb(changed)
 
-    def _absorb(self) -> None:
-        """What stands becomes background as a whole: all that stood at least half the time, and what is close to it."""
-        stood = (self._stood_s >= self._options.absorb_s / 2).astype(np.uint8)
-        region = cv2.dilate(stood, _SPREAD).astype(bool)
+    def _absorb(self, changed: U8) -> None:
+        """What stands becomes background as a whole: all that stood at least half the time, and what is close to it.
+
+        Only where most of the change around stands too: a few calm pixels of a fidgeting coat stay with the coat.
+        """
+        stood = np.where(self._stood_s >= self._options.absorb_s / 2, np.float32(1.0), np.float32(0.0))
+        changing = np.where(changed, np.float32(1.0), np.float32(0.0))
+        most = cv2.blur(stood, _AROUND_PX) >= _STANDING_SHARE * cv2.blur(changing, _AROUND_PX)
+        region = cv2.dilate((most & (stood > 0)).astype(np.uint8), _SPREAD).astype(bool)
         self._background[region] += self._raw[region]
         self._change[region] = 0.0
         self._stood_s[region] = 0.0
@@ -229,6 +236,8 @@ class MotionGate:
         threshold = np.clip(noise, options.least_levels, options.most_levels)
         threshold += _slope(self._background) * options.shift_px
         self._inverse = self._watched * options.sensitivity / threshold
+        typical = float(np.median(self._noise[::_SAMPLE_STEP_PX, ::_SAMPLE_STEP_PX]))
+        self._calm_levels = min(max(typical * _CALM_FACTOR, _CALM_LEVELS[0]), _CALM_LEVELS[1])
         self._light.learn(self._background)
         self._learned_ns = time_ns
 

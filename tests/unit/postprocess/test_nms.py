@@ -42,7 +42,7 @@ def test_classes_do_not_suppress_each_other() -> None:
 
 def test_corners_below_zero_stay_in_their_class() -> None:
     """Moved sideways by class, a box left of the picture would meet the class before it."""
-    rows = np.array([[80, 0, 100, 20, 0.9, 0], [-20, 0, 0, 20, 0.8, 1]], np.float32)
+    rows = np.array([[80, 80, 100, 100, 0.9, 0], [-20, -20, 0, 0, 0.8, 1]], np.float32)
 
     assert len(suppress(rows, 0.5)) == 2
 
