@@ -164,7 +164,6 @@ async def test_start_while_the_broker_is_down(mosquitto: MosquittoServer, prefix
             mosquitto.start()
             await sink.drain(20)
     finally:
-        mosquitto.stop()
         mosquitto.start()
 
     assert sink.statistics().acked == 1

@@ -28,8 +28,9 @@ class ServerProcess:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start and wait until it answers."""
-        assert self._process is None, "already running"
+        """Start and wait until it answers. Nothing happens when it runs already."""
+        if self._process is not None:
+            return
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
