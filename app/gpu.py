@@ -15,7 +15,7 @@ from pathlib import Path
 from structlog.stdlib import BoundLogger
 
 from app.config.worker import WorkerDeployment
-from pipelines import build
+from pipelines import build_worker
 from pipelines.errors import DeviceLost
 from pipelines.transport.shm_server import ShmServer
 from pipelines.worker.loop import WorkerLoop
@@ -37,7 +37,7 @@ def run(config: WorkerDeployment, socket: Path, *, with_parent: bool, log: Bound
     """
     if with_parent:
         _end_with_parent()
-    engine = build.engine(config.worker, config.model)
+    engine = build_worker.engine(config.worker, config.model)
     loop = WorkerLoop(engine, config.worker.batch)
     loop.warm()
     profile_ms = {size: round(ns / 1e6, 2) for size, ns in loop.statistics().profile_ns.items()}

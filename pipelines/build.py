@@ -1,11 +1,12 @@
-"""The one place that chooses implementations. Vendor libraries are imported here, late: a DPU image has no TensorRT, a
-worker image no PyAV, and a process imports only what its configuration asks for.
+"""The one place that chooses implementations, DPU side (build_worker.py has the worker's).
+
+Vendor libraries are imported late: a process imports only what its configuration asks for, so a DPU image needs no
+TensorRT and a worker image no PyAV.
 """
 
 from __future__ import annotations
 
 import functools
-import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pipelines.accounting import Ledger
-from pipelines.contracts import Acked, Engine, LaneEvents, Presence, Sink, Source
+from pipelines.contracts import Acked, LaneEvents, Presence, Sink, Source
 from pipelines.egress import CameraOut
 from pipelines.event.episode import EpisodeOptions, EpisodeTracker
 from pipelines.event.mask import rasterise
@@ -33,12 +34,10 @@ from pipelines.transport.options import LaneOptions
 from pipelines.values import CameraHealth, CameraState, Cause
 
 if TYPE_CHECKING:
-    from pipelines.model.options import FamilyName
     from pipelines.sink.encoding import Encoder
     from pipelines.source.file import FileOptions
     from pipelines.source.rtsp import RtspOptions
     from pipelines.transport.shm_link import ShmLink
-    from pipelines.worker.options import BatchOptions
 
 
 class CameraSpec(Protocol):
@@ -210,44 +209,3 @@ def _encoder(form: str) -> Encoder:
     from pipelines.event.payload import JsonEncoder
 
     return JsonEncoder()
-
-
-class WorkerSpec(Protocol):
-    """What an engine is made from; app/config/worker.py has it."""
-
-    @property
-    def engine(self) -> str: ...
-    @property
-    def threads(self) -> int: ...
-    @property
-    def batch(self) -> BatchOptions: ...
-
-
-class ModelSpec(Protocol):
-    """Which detector; app/config/worker.py has it."""
-
-    @property
-    def detector(self) -> str: ...
-    @property
-    def size_wh(self) -> tuple[int, int] | None: ...
-    @property
-    def family(self) -> FamilyName | None: ...
-
-
-def engine(worker: WorkerSpec, model: ModelSpec) -> Engine:
-    """The engine with its model, by name or file; an unfolded one is folded first.
-
-    Raises:
-        ModelError: the model cannot be found, folded or run.
-    """
-    from pipelines.model.catalog import resolve
-
-    path = resolve(model.detector, size_wh=model.size_wh, family=model.family)
-    threads = worker.threads or os.cpu_count() or 1
-    if worker.engine == "null":
-        from pipelines.worker.engines.null import NullEngine
-
-        return NullEngine(path, worker.batch.max_batch)
-    from pipelines.worker.engines.onnx import OnnxEngine
-
-    return OnnxEngine(path, threads=threads, max_batch=worker.batch.max_batch)

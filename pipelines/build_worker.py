@@ -1,0 +1,53 @@
+"""The one place that chooses implementations, worker side. Imports neither PyAV nor OpenCV."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Protocol
+
+from pipelines.contracts import Engine
+
+if TYPE_CHECKING:
+    from pipelines.model.options import FamilyName
+    from pipelines.worker.options import BatchOptions
+
+
+class WorkerSpec(Protocol):
+    """What an engine is made from; app/config/worker.py has it."""
+
+    @property
+    def engine(self) -> str: ...
+    @property
+    def threads(self) -> int: ...
+    @property
+    def batch(self) -> BatchOptions: ...
+
+
+class ModelSpec(Protocol):
+    """Which detector; app/config/worker.py has it."""
+
+    @property
+    def detector(self) -> str: ...
+    @property
+    def size_wh(self) -> tuple[int, int] | None: ...
+    @property
+    def family(self) -> FamilyName | None: ...
+
+
+def engine(worker: WorkerSpec, model: ModelSpec) -> Engine:
+    """The engine with its model, by name or file; an unfolded one is folded first.
+
+    Raises:
+        ModelError: the model cannot be found, folded or run.
+    """
+    from pipelines.model.catalog import resolve
+
+    path = resolve(model.detector, size_wh=model.size_wh, family=model.family)
+    threads = worker.threads or os.cpu_count() or 1
+    if worker.engine == "null":
+        from pipelines.worker.engines.null import NullEngine
+
+        return NullEngine(path, worker.batch.max_batch)
+    from pipelines.worker.engines.onnx import OnnxEngine
+
+    return OnnxEngine(path, threads=threads, max_batch=worker.batch.max_batch)
