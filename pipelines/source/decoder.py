@@ -7,6 +7,7 @@ B-frames the output belongs to an earlier packet. What stays inside is bounded: 
 from __future__ import annotations
 
 import contextlib
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import cast
@@ -75,7 +76,8 @@ class AvDecoder:
         """Given and not come back, in the order given. Bound: MAX_DELAY."""
         self._sound = False
         """A whole key frame was decoded: from here on damage is concealed, before it nothing can be right."""
-        self._interlaced = False
+        self._interlaced: deque[int] = deque(maxlen=MAX_DELAY)
+        """Packets that came out as interlaced pictures: the one after each may hold its second field."""
         self._packets = self._frames = self._converted = self._undecodable = 0
 
     def decode(self, packet: Packet) -> list[Frame | Undecodable]:
@@ -123,7 +125,8 @@ class AvDecoder:
             packet = self._inside.get(tag.sequence) if isinstance(tag, _Tag) else None
             if packet is None:
                 continue  # a second picture of one packet, or one already given up: it has had its outcome
-            self._interlaced = picture.interlaced_frame
+            if picture.interlaced_frame:
+                self._interlaced.append(packet.sequence)
             shown_ns = _shown(packet)
             newest_ns = shown_ns if newest_ns is None else max(newest_ns, shown_ns or newest_ns)
             out.append(self._frame(picture, packet))
@@ -157,7 +160,8 @@ class AvDecoder:
         if spare > 0:
             lost += [p for p in self._inside.values() if p not in lost][:spare]
         return [
-            self._give_up(packet, Cause.SECOND_FIELD if self._interlaced else Cause.NEVER_OUTPUT) for packet in lost
+            self._give_up(packet, Cause.SECOND_FIELD if packet.sequence - 1 in self._interlaced else Cause.NEVER_OUTPUT)
+            for packet in lost
         ]
 
     def _give_up(self, packet: Packet, cause: Cause) -> Undecodable:

@@ -6,7 +6,9 @@ import gc
 import random
 from collections import Counter
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import av
@@ -16,6 +18,7 @@ import numpy as np
 import pytest
 
 from pipelines.accounting import Ledger
+from pipelines.source import decoder as decoder_module
 from pipelines.source.decoder import MAX_DELAY, AvDecoder, DecoderOptions
 from pipelines.source.file import FileOptions, FileSource
 from pipelines.values import Cause, ColorMatrix, ColorRange, Frame, Packet, Undecodable
@@ -142,6 +145,68 @@ def test_parameter_sets_alone_are_no_picture(clips: dict[str, Path]) -> None:
     run = play(clips["h264"], empty)
 
     assert run.lost == [Undecodable(49, Cause.PARAMETER_SETS)]
+
+
+class Scripted:
+    """A codec context that puts out the pictures a test says: libx264 writes no field pictures."""
+
+    def __init__(self, *outputs: list[int]) -> None:
+        self._tags: list[object] = []
+        self._outputs = iter(outputs)
+
+    def decode(self, handle: SimpleNamespace) -> list[SimpleNamespace]:
+        self._tags.append(handle.opaque)
+        return [
+            SimpleNamespace(opaque=self._tags[index], interlaced_frame=True, is_corrupt=False)
+            for index in next(self._outputs)
+        ]
+
+
+class Slice(SimpleNamespace):
+    """A packet's handle: one H.264 slice."""
+
+    def __bytes__(self) -> bytes:
+        return bytes([0, 0, 0, 2, 0x41, 0])
+
+
+def scripted(clip: Path, monkeypatch: pytest.MonkeyPatch, *outputs: list[int]) -> list[list[Frame | Undecodable]]:
+    """What a decoder returns for each packet if its codec puts out these packets' pictures, by index."""
+    plane = np.zeros((2, 2), np.uint8)
+    monkeypatch.setattr(decoder_module, "planes", lambda _picture: (plane, plane, plane, False))
+    monkeypatch.setattr(decoder_module, "color_tags", lambda _p: (ColorRange.UNSPECIFIED, ColorMatrix.UNSPECIFIED))
+    decoder = FileSource(clip, Ledger()).open().decoder()
+    monkeypatch.setattr(decoder, "_codec", Scripted(*outputs))
+
+    def packet(index: int) -> Packet:
+        handle = Slice(pts=index * 20, time_base=Fraction(1, 1000), opaque=None)
+        return Packet(index, 6, index == 0, index * 20_000_000, 0, handle)
+
+    return [decoder.decode(packet(index)) for index in range(len(outputs))]
+
+
+def test_second_fields_share_the_picture_of_the_first(clips: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """PAFF: two packets make one picture, which bears the first one's tag and comes out with the second."""
+    out = scripted(clips["h264"], monkeypatch, [], [0], [], [2], [], [4])
+
+    assert [[item.sequence for item in items] for items in out] == [[], [0], [], [2, 1], [], [4, 3]]
+    assert out[3][1] == Undecodable(1, Cause.SECOND_FIELD)
+
+
+def test_a_picture_that_never_comes_is_given_up(clips: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """At once when a later one is shown, and in any case before more are inside than any decoder holds."""
+    shown = scripted(clips["h264"], monkeypatch, [0], [], [], [3])
+    silent = scripted(clips["h264"], monkeypatch, *[[]] * (MAX_DELAY + 2))
+
+    assert shown[3][1:] == [Undecodable(1, Cause.SECOND_FIELD), Undecodable(2, Cause.NEVER_OUTPUT)]
+    assert [len(items) for items in silent] == [0] * MAX_DELAY + [1, 1]
+
+
+def test_a_second_picture_of_one_packet_is_no_second_outcome(
+    clips: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = scripted(clips["h264"], monkeypatch, [0], [0, 1], [1])
+
+    assert [[item.sequence for item in items] for items in out] == [[0], [1], []]
 
 
 def test_flush_returns_what_is_inside_and_the_decoder_goes_on(clips: dict[str, Path]) -> None:
