@@ -58,9 +58,10 @@ def check_folded(body: Runner, picture_input: str, folded: Runner, card: ModelCa
 
 def row_difference(rows: F32, expected: F32) -> float:
     """Largest difference between the answer (k, 6) and the best k of all candidates (n, 6). NaN counts as infinite."""
-    best = np.sort(expected[:, 4])[::-1][: len(rows)]
-    scores = _gap(rows[:, 4], best)
-    distance = np.abs(rows[:, None, :] - expected[None, :, :]).max(2)
+    best = expected[np.argsort(-expected[:, 4], kind="stable")]
+    scores = _gap(rows[:, 4], best[: len(rows), 4])
+    near = best[: 2 * len(rows)]  # rows are the best ones, but for the order of nearly equal scores
+    distance = np.abs(rows[:, None, :] - near[None, :, :]).max(2)
     nearest = np.where(np.isnan(distance), np.inf, distance).min(1)
     return max(scores, float(nearest.max()))
 

@@ -28,7 +28,9 @@ class FoldOptions(BaseModel, frozen=True, extra="forbid"):
     classes: tuple[str, ...] = Field(
         (), description="Class names in the model's order; empty: from the file's metadata, COCO for 80 classes."
     )
-    top_k: int = Field(100, ge=1, le=1000, description="Rows of an answer: candidates kept per picture, best first.")
+    top_k: int = Field(
+        300, ge=1, le=1000, description="Rows of an answer: best candidates, before NMS. A crowd has ten per object."
+    )
     score_threshold: float = Field(0.25, gt=0, lt=1, description="Advice in the card: scores below are not used.")
     nms_iou: float = Field(0.5, gt=0, le=1, description="Advice in the card: overlap above which two boxes are one.")
     channel_order: Literal["rgb", "bgr"] | None = Field(None, description="Order the model wants.")
