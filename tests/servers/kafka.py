@@ -103,7 +103,10 @@ def _apache(directory: Path) -> KafkaServer:
     java = ["java", "-Xms64m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", f"{jars}/*"]
     scram = f"SCRAM-SHA-512=[name={USER},password={PASSWORD}]"
     settings = ["-t", "RnJhbWVnYXRlVGVzdHMxMg", "-c", str(properties), "--add-scram", scram]
-    subprocess.run([*java, "kafka.tools.StorageTool", "format", *settings], check=True, capture_output=True, timeout=60)
+    format_ = [*java, "kafka.tools.StorageTool", "format", *settings]
+    formatted = subprocess.run(format_, capture_output=True, text=True, timeout=60, check=False)
+    if formatted.returncode != 0:  # a Java older than 17, for one
+        raise Unavailable(f"Apache Kafka does not run here: {(formatted.stdout + formatted.stderr).strip()[-300:]}")
     process = ServerProcess(
         [*java, "kafka.Kafka", str(properties)],
         log=directory / "kafka.log",
