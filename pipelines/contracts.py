@@ -235,7 +235,7 @@ class SinkStatistics:
     dropped: int
     """Buffer full: oldest given up, counted."""
     failed: int
-    """Refused by the peer for good (too large, not authorised)."""
+    """Refused by the peer for good: too large, say. What an operator can mend (rights, a missing topic) waits."""
     waiting: int
     connected: bool
     last_error: str = ""

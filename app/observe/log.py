@@ -49,6 +49,7 @@ def configure(options: LogOptions, stream: TextIO | None = None) -> None:
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger(_ours).setLevel(_LEVELS[options.level])
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # a dozen lines a second while a broker is away
     logging.captureWarnings(True)
     structlog.configure(
         processors=[
