@@ -72,7 +72,7 @@ class Dpu:
         self._worker_log = worker_log
         self.inflight = InFlight()
         self.sinks: tuple[Sink, ...] = (*build.sinks(config.sinks, measure.acked), *extra_sinks)
-        self.egress = Egress(self.inflight, self.sinks, measure.result, measure.alert, measure.worker_changed)
+        self.egress = Egress(self.inflight, self.sinks, measure.result, measure.alert, self._worker_changed)
         self._cameras_of = build.CameraMaker(self.inflight, self._told, config.stagger, config.model.presence)
         self.cameras: Cameras[CameraConfig] = Cameras(self._make_camera, self.egress)
         self._stopping = asyncio.Event()
@@ -228,6 +228,19 @@ class Dpu:
     def _heard(self, health: CameraHealth) -> None:
         self.measure.camera(health)
         self.egress.health(health)
+
+    def _worker_changed(self, attached: bool, reason: str) -> None:
+        self.measure.worker_changed(attached, reason)
+        if not attached and self.supervisor is not None and not self._stopping.is_set():
+            # One that lives and has only lost its lane is back after one handshake; twice its time is a hang.
+            grace_s = 2 * self.config.lane.attach_timeout_s
+            asyncio.get_running_loop().call_later(grace_s, self._replace_if_hung, self.supervisor, self.supervisor.pid)
+
+    def _replace_if_hung(self, supervisor: Supervisor, pid: int | None) -> None:
+        """Kill the worker that lost its lane, if it still runs and has not come back."""
+        if pid is not None and supervisor.pid == pid and not self.measure.worker_attached.is_set():
+            self.measure.worker_process("hangs", f"worker pid {pid} lives, but has not come back: killing it")
+            supervisor.restart()
 
     def _socket(self, stack: AsyncExitStack) -> Path:
         if self.config.worker.socket is not None:

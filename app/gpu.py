@@ -24,6 +24,8 @@ EXIT_TRY_AGAIN = 75
 """sysexits' EX_TEMPFAIL: the supervisor starts another."""
 _DRAIN_S = 5.0
 _PR_SET_PDEATHSIG = 1
+_PARENT_DIED = signal.SIGUSR2
+"""Not SIGTERM: the kernel sends it once for each thread of the parent that ends, and the second would force."""
 
 
 def run(config: WorkerDeployment, socket: Path, *, with_parent: bool, log: BoundLogger) -> int:
@@ -64,6 +66,7 @@ async def _serve(loop: WorkerLoop, server: ShmServer) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop)
+    asyncio.get_running_loop().add_signal_handler(_PARENT_DIED, stopping.set)
     async with asyncio.TaskGroup() as group:
         serving = group.create_task(server.run(), name="lanes")
         working = group.create_task(loop.run(), name="batches")
@@ -74,8 +77,8 @@ async def _serve(loop: WorkerLoop, server: ShmServer) -> None:
 
 
 def _end_with_parent() -> None:
-    """Linux: SIGTERM when the parent dies, even of SIGKILL. Ends at once if it is dead already."""
+    """Linux: be told when the parent dies, even of SIGKILL. Ends at once if it is dead already."""
     parent = os.getppid()
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, _PARENT_DIED, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(EXIT_TRY_AGAIN)
