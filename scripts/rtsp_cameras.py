@@ -13,6 +13,7 @@ import signal
 import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -24,6 +25,10 @@ gi.require_version("GstRtsp", "1.0")
 gi.require_version("GstRtspServer", "1.0")
 from gi.repository import Gio, GLib, Gst, GstApp, GstRtsp, GstRtspServer  # noqa: E402
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from tests.fakes import sei  # noqa: E402
+
+CODECS = {"video/x-h264": "h264", "video/x-h265": "hevc"}
 PAYLOADERS = {"video/x-h264": "rtph264pay", "video/x-h265": "rtph265pay"}
 PARSERS = {"video/x-h264": "h264parse", "video/x-h265": "h265parse"}
 READ_TIMEOUT_S = 20
@@ -125,13 +130,14 @@ def joined(clips: list[Clip]) -> Clip:
 class Camera:
     """One mount point. Goes on playing, like a real camera, whether or not anybody watches."""
 
-    def __init__(self, clip: Clip, offset_s: float) -> None:
+    def __init__(self, clip: Clip, offset_s: float, stamp: bool) -> None:
         self._clip = clip
+        self._stamp = stamp
         self._start_s = time.monotonic() - offset_s
         self.factory = GstRtspServer.RTSPMediaFactory()
         payloader = PAYLOADERS[clip.media_type]
-        # config-interval=0: the parser has put parameter sets before each key frame; the payloader would put them before
-        # each slice of it as well, and a receiver would take each slice for a picture.
+        # config-interval=0: the parser has put parameter sets before each key frame; the payloader would put them
+        # before each slice of it as well, and a receiver would take each slice for a picture.
         self.factory.set_launch(
             f"( appsrc name=source format=time caps={clip.media_type},stream-format=byte-stream,alignment=au "
             f"! {payloader} name=pay0 pt=96 config-interval=0 mtu=1400 )"
@@ -142,7 +148,7 @@ class Camera:
     def _configure(self, _factory: Any, media: Any) -> None:
         source = media.get_element().get_child_by_name("source")
         at_ns = round((time.monotonic() - self._start_s) * 1e9) % self._clip.length_ns
-        play = Play(self._clip, self._clip.key_before(at_ns))
+        play = Play(self._clip, self._clip.key_before(at_ns), self._stamp)
         source.connect("need-data", play.push)
         media.set_reusable(False)
 
@@ -150,24 +156,38 @@ class Camera:
 class Play:
     """One run of a camera's pipeline. The sinks pace it; this only hands out the next packet."""
 
-    def __init__(self, clip: Clip, index: int) -> None:
+    def __init__(self, clip: Clip, index: int, stamp: bool) -> None:
         self._clip = clip
         self._index = index
+        self._stamp = stamp
+        self._frame = 0
         self._shift_ns = -clip.pictures[index].dts_ns
 
     def push(self, source: Any, _length: int) -> None:
         """Streaming thread of this pipeline."""
         picture = self._clip.pictures[self._index]
-        buffer = picture.buffer.copy_region(
-            Gst.BufferCopyFlags.FLAGS | Gst.BufferCopyFlags.MEMORY, 0, picture.buffer.get_size()
-        )
-        buffer.dts = picture.dts_ns + self._shift_ns
+        dts_ns = picture.dts_ns + self._shift_ns
+        buffer = self._stamped(picture, source, dts_ns) if self._stamp else _shared(picture.buffer)
+        buffer.dts = dts_ns
         buffer.pts = picture.pts_ns + self._shift_ns
         source.emit("push-buffer", buffer)
+        self._frame += 1
         self._index += 1
         if self._index == len(self._clip.pictures):
             self._index = 0
             self._shift_ns += self._clip.length_ns
+
+    def _stamped(self, picture: Picture, source: Any, dts_ns: int) -> Any:
+        """A copy with truth in it. The sinks send at base time + dts on GStreamer's clock, which is CLOCK_MONOTONIC."""
+        base_ns = source.get_base_time()  # 0 until it plays: the first pictures do not know their time
+        data = picture.buffer.extract_dup(0, picture.buffer.get_size())
+        sent_ns = base_ns + dts_ns if base_ns else 0
+        return Gst.Buffer.new_wrapped(sei.insert(data, CODECS[self._clip.media_type], self._frame, sent_ns))
+
+
+def _shared(buffer: Any) -> Any:
+    """A buffer of its own over the same memory: timestamps may be written, pixels are not copied."""
+    return buffer.copy_region(Gst.BufferCopyFlags.FLAGS | Gst.BufferCopyFlags.MEMORY, 0, buffer.get_size())
 
 
 def authentication(credentials: str, certificate: str) -> Any:
@@ -209,7 +229,7 @@ def serve(options: argparse.Namespace) -> None:
     paths = [f"/cam{n}" for n in range(options.cameras or len(clips))]
     cameras = []
     for number, path in enumerate(paths):
-        camera = Camera(clips[number % len(clips)], number * options.offset_s)
+        camera = Camera(clips[number % len(clips)], number * options.offset_s, options.stamp)
         if options.credentials or options.tls:
             viewers_only(camera.factory)
         server.get_mount_points().add_factory(path, camera.factory)
@@ -237,6 +257,7 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=8554, help="0: a free one (8554)")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
     parser.add_argument("--offset-s", type=float, default=1.7, help="each camera is this much ahead of the last (1.7)")
+    parser.add_argument("--stamp", action="store_true", help="write frame number and send time, monotonic ns, into SEI")
     parser.add_argument("--credentials", default="", metavar="USER:PASSWORD", help="ask for a digest login")
     parser.add_argument("--tls", default="", metavar="PEM", help="rtsps with this certificate and key")
     Gst.init(None)

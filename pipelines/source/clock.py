@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 
 BUCKET_NS = 2_000_000_000
 BUCKETS = 30
@@ -55,6 +56,21 @@ class PtsUnwrapper:
                         break
         self._last = value
         return value
+
+
+class FrameInterval:
+    """The time between a stream's pictures, from their timestamps in any order. Pure; bound: 9 timestamps."""
+
+    def __init__(self) -> None:
+        self._recent: deque[int] = deque(maxlen=9)
+
+    def update(self, pts_ns: int) -> int:
+        """Median step of the last pictures in order of presentation, ns; 0 until there are two, and after a jump."""
+        self._recent.append(pts_ns)
+        shown = sorted(self._recent)
+        steps = sorted(b - a for a, b in pairwise(shown))
+        step_ns = steps[len(steps) // 2] if steps else 0
+        return step_ns if step_ns <= JUMP_NS else 0
 
 
 @dataclass(slots=True)

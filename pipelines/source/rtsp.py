@@ -10,12 +10,15 @@ from pydantic import BaseModel, Field
 
 from pipelines.accounting import Ledger
 from pipelines.errors import SourceError
-from pipelines.source.clock import ArrivalClock, PtsUnwrapper, to_ns
+from pipelines.source.clock import ArrivalClock, FrameInterval, PtsUnwrapper, to_ns
 from pipelines.source.decoder import DecoderOptions
 from pipelines.source.interrupt import Interruptible
 from pipelines.source.redact import redact
 from pipelines.source.stream import AvStream, Now, open_container
 from pipelines.values import Packet
+
+PARSED = ("h264", "hevc")
+"""Codecs that arrive in pieces, and that FFmpeg's parser puts together."""
 
 
 class RtspOptions(BaseModel, frozen=True, extra="forbid"):
@@ -113,6 +116,9 @@ class RtspStream(AvStream):
         self._now = now
         self._clock = ArrivalClock()
         self._unwrapper = PtsUnwrapper()
+        self._interval = FrameInterval()
+        self._parsed = self._info.codec in PARSED
+        self._last_arrival_ns = 0
 
     @property
     def lag_ns(self) -> int:
@@ -127,4 +133,15 @@ class RtspStream(AvStream):
             raise SourceError("the camera closed the connection")
         pts = None if packet.pts is None else self._unwrapper.unwrap(packet.pts)
         pts_ns = to_ns(pts, packet.time_base)
-        return self._enter(packet, pts_ns, self._clock.arrival(now_ns, pts_ns))
+        return self._enter(packet, pts_ns, self._arrival(now_ns, pts_ns))
+
+    def _arrival(self, now_ns: int, pts_ns: int | None) -> int:
+        """When the packet was complete on this machine.
+
+        FFmpeg's parser finds the end of a picture at the start of the next one, so it returned this packet when its
+        successor came in. That moment is dated, and one frame time taken off.
+        """
+        held_ns = self._interval.update(pts_ns) if self._parsed and pts_ns is not None else 0
+        next_ns = self._clock.arrival(now_ns, None if pts_ns is None else pts_ns + held_ns)
+        self._last_arrival_ns = max(self._last_arrival_ns, next_ns - held_ns)
+        return self._last_arrival_ns

@@ -15,6 +15,7 @@ from pipelines.accounting import Ledger
 from pipelines.errors import SourceError
 from pipelines.source.rtsp import RtspOptions, RtspSource, RtspStream
 from pipelines.values import Frame, Undecodable
+from tests.fakes import sei
 from tests.fakes.rtsp_cameras import read_until_error, rtsp_cameras
 from tests.fakes.rtsp_clips import number, write_clip
 
@@ -82,6 +83,22 @@ def test_h265(tmp_path: Path) -> None:
     assert stream.info.codec == "hevc"
     assert len(frames) == 45
     assert in_turn(frames)
+
+
+@pytest.mark.parametrize("encoder", ["libx264", "libx265"])
+def test_stamped_streams_carry_number_and_send_time(tmp_path: Path, encoder: str) -> None:
+    """The truth that latency is measured against. FFmpeg returns a packet a frame time late: the date knows that."""
+    clip = write_clip(tmp_path / "clip.mp4", encoder, LENGTH, options=X264 if encoder == "libx264" else X265)
+    with rtsp_cameras(clip, "--stamp") as cameras:
+        stream = RtspSource(cameras.urls[0], Ledger(), OPTIONS).open()
+        packets = [stream.read() for _ in range(40)]
+        stamps = [stamp for packet in packets if (stamp := sei.read(bytes(packet.handle)))]
+        stream.close()
+
+    first = stamps[0][0]
+    assert [frame for frame, _ in stamps] == list(range(first, first + 40))
+    delays_ms = [(p.arrival_ns - sent_ns) / 1e6 for p, (_, sent_ns) in zip(packets, stamps, strict=True)][20:]
+    assert all(-5 < delay < 35 for delay in delays_ms), delays_ms
 
 
 def test_cameras_of_one_clip_are_out_of_phase(h264: Path) -> None:

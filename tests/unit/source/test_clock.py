@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.source.clock import ArrivalClock, PtsUnwrapper
+from pipelines.source.clock import ArrivalClock, FrameInterval, PtsUnwrapper
 
 MS = 1_000_000
 S = 1_000 * MS
@@ -89,6 +89,16 @@ def test_never_later_than_now_never_backwards(steps: list[tuple[int, int | None]
         arrival = clock.arrival(now, pts)
         assert last <= arrival <= now
         last = arrival
+
+
+def test_frame_interval() -> None:
+    """In order, with B-frames, after a change of rate, after a jump."""
+    steady, reordered, changed, jumped = (FrameInterval() for _ in range(4))
+
+    assert [steady.update(n * FRAME) for n in range(3)] == [0, FRAME, FRAME]
+    assert [reordered.update(n * FRAME) for n in (3, 1, 2, 6, 4, 5, 9, 7, 8)][-1] == FRAME
+    assert [changed.update(n * FRAME) for n in (1, 2, 3, 4, 6, 8, 10, 12, 14)][-1] == 2 * FRAME
+    assert [jumped.update(n) for n in (0, FRAME, 3600 * S)] == [0, FRAME, 0]
 
 
 @pytest.mark.parametrize("wrap", [1 << 32, 1 << 33])
