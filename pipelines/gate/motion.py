@@ -11,6 +11,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, Field
 
 from pipelines.gate.light import LightFit
+from pipelines.gate.standing import Standing
 from pipelines.values import F32, U8
 
 Mask = npt.NDArray[np.bool_]
@@ -26,7 +27,9 @@ class MotionOptions(BaseModel, frozen=True, extra="forbid"):
     least_levels: float = Field(5.0, gt=0, description="Change below this never counts, levels.")
     most_levels: float = Field(24.0, gt=0, description="Change above this always counts, however restless, levels.")
     shift_px: float = Field(0.5, ge=0, description="Movement of the camera that is no change, thumbnail px.")
-    least_px: int = Field(12, ge=1, description="Connected pixels that a change must have, thumbnail px.")
+    least_px: int = Field(
+        12, ge=1, le=25, description="Changed pixels within 5x5 that make a change a thing, thumbnail px."
+    )
     hold_s: float = Field(2.0, ge=0, description="After motion, frames go on for this long, s.")
     warmup_s: float = Field(3.0, ge=0, description="After a start every frame goes on for this long, s.")
     background_s: float = Field(10.0, gt=0, description="Time constant of the background where nothing moves, s.")
@@ -52,7 +55,7 @@ _SHAPE = (96, 160)
 _SAMPLE_STEP_PX = 4
 """A row's bands and the picture's typical noise are read off each fourth pixel."""
 _WARMUP_FRAMES = 8
-_RELEARN_NS = 1_000_000_000
+_RELEARN_NS = 2_000_000_000
 _FIRST_NOISE_LEVELS = 1.0
 _NOISE_CAP_LEVELS = 6.0
 """One sample of noise counts for no more than this, so that a passing thing does not make its path blind."""
@@ -62,11 +65,9 @@ _BAND_LEVELS = 6.0
 _STEP_TO_DEVIATION = 0.5**0.5
 """From the mean absolute difference of two successive samples to the mean absolute deviation of one."""
 _NEIGHBOURS = np.ones((3, 3), np.uint8)
+_BLOB_PX = (5, 5)
 _SPREAD = np.ones((5, 5), np.uint8)
 """Around changed pixels the background waits: a thing's soft edge and shadow are below the threshold."""
-_AROUND_PX, _STANDING_SHARE = (11, 11), 0.6
-_LONGEST_STEP_S = 5.0
-"""No gap between two frames proves that a thing stood still for longer than this."""
 _CALM_FACTOR, _CALM_LEVELS = 7.0, (4.0, 16.0)
 """A changed pixel stands still while its steps stay below this many times the picture's typical noise, within these
 levels. (Its own noise would not do: what fidgets makes its own.)"""
@@ -77,7 +78,7 @@ class MotionGate:
 
     Per frame: fit the global light (gain and offset) and carry the background to it; subtract; take out what is common
     to a whole row (the bands that mains light makes with a rolling shutter); average 3x3; compare with a threshold per
-    pixel, a multiple of the noise learned there. A change is motion when it has `least_px` connected pixels.
+    pixel, a multiple of the noise learned there. A change is motion where `least_px` pixels within 5x5 share it.
 
     The background follows where nothing changes and waits where something does: a thing creeping in is not absorbed on
     its way, and one that leaves leaves no ghost. What stands unmoved for `absorb_s` replaces the background at once.
@@ -97,8 +98,7 @@ class MotionGate:
         self._change: F32 = np.zeros(_SHAPE, np.float32)
         self._noise: F32 = np.zeros(_SHAPE, np.float32)
         self._inverse: F32 = np.zeros(_SHAPE, np.float32)
-        self._stood_s: F32 = np.zeros(_SHAPE, np.float32)
-        self._standing = False
+        self._standing = Standing()
         self._calm_levels = 0.0
         self._frames = 0
         self._last_ns = self._started_ns = self._learned_ns = 0
@@ -120,7 +120,7 @@ class MotionGate:
             self._start(thumbnail, time_ns)
             return MotionVerdict(True, score, True)
         warm = self._warm(time_ns)
-        self._learn(before, changed, passed_s, warm)
+        self._learn(thumbnail, before, changed if warm else None, passed_s)
         if changed is not None and warm and self._has_blob(changed):
             self._hold_until_ns = time_ns + int(self._options.hold_s * 1e9)
         held = self._hold_until_ns is not None and time_ns <= self._hold_until_ns
@@ -133,8 +133,7 @@ class MotionGate:
         self._background[:] = thumbnail
         self._change = np.zeros(_SHAPE, np.float32)
         self._noise[:] = _FIRST_NOISE_LEVELS
-        self._stood_s[:] = 0.0
-        self._standing = False
+        self._standing.update(None, 0.0)
         self._frames = 1
         self._last_ns = self._started_ns = time_ns
         self._hold_until_ns = self._scene_since_ns = None
@@ -172,11 +171,11 @@ class MotionGate:
         return change
 
     def _has_blob(self, changed: U8) -> bool:
-        """Do enough changed pixels hang together? changed: (96, 160) uint8, nonzero where changed."""
+        """Are enough changed pixels close together? changed: (96, 160) uint8, 255 where changed."""
         if cv2.countNonZero(changed) < self._options.least_px:
             return False
-        _, _, statistics, _ = cv2.connectedComponentsWithStats(changed, connectivity=8)
-        return bool(statistics[1:, cv2.CC_STAT_AREA].max() >= self._options.least_px)
+        density = cv2.boxFilter(changed, cv2.CV_16U, _BLOB_PX, normalize=False, borderType=cv2.BORDER_CONSTANT)
+        return bool(density.max() >= 255 * self._options.least_px)
 
     def _new_scene(self, changed: U8 | None, time_ns: int) -> bool:
         """Has most of the picture been another one for long enough?"""
@@ -189,45 +188,33 @@ class MotionGate:
 
     # --- learning --------------------------------------------------------------------------------------------------
 
-    def _learn(self, before: F32, changed: U8 | None, passed_s: float, warm: bool) -> None:
-        options = self._options
+    def _learn(self, thumbnail: U8, before: F32, changed: U8 | None, passed_s: float) -> None:
+        """changed: (96, 160) uint8, 255 where the background must wait; None for nowhere."""
         step = cv2.absdiff(self._change, before)
-        self._learn_background(step, changed if warm else None, passed_s, warm)
-        cv2.threshold(step, _NOISE_CAP_LEVELS / _STEP_TO_DEVIATION, 0.0, cv2.THRESH_TRUNC, dst=step)
-        share = min(passed_s / options.noise_s, _NOISE_WEIGHT_LIMIT) if warm else 1.0 / self._frames
-        cv2.addWeighted(self._noise, 1.0 - share, step, share * _STEP_TO_DEVIATION, 0.0, dst=self._noise)
-        if not warm or self._last_ns - self._learned_ns >= _RELEARN_NS:
-            self._relearn(self._last_ns)
-
-    def _learn_background(self, step: F32, changed: U8 | None, passed_s: float, warm: bool) -> None:
-        """changed: (96, 160) uint8, nonzero where the background must wait; None for nowhere."""
+        warm = self._warm(self._last_ns)
         weight = 1.0 - exp(-passed_s / self._options.background_s) if warm else 1.0 / self._frames
         if changed is None:
-            cv2.scaleAdd(self._raw, weight, self._background, dst=self._background)
-            if self._standing:
-                self._stood_s[:] = 0.0
-                self._standing = False
-            return
-        self._stood_s += np.float32(min(passed_s, _LONGEST_STEP_S))
-        self._stood_s *= changed.astype(bool) & (step < self._calm_levels)
-        self._standing = True
-        waits = cv2.dilate(changed, _SPREAD)
-        self._background += np.where(waits, np.float32(0.0), np.float32(weight)) * self._raw
-        if float(self._stood_s.max()) >= self._options.absorb_s:
-            self._absorb(changed)
+            self._standing.update(None, passed_s)
+            cv2.accumulateWeighted(thumbnail, self._background, weight)
+        else:
+            calm = cv2.bitwise_and(changed, cv2.compare(step, self._calm_levels, cv2.CMP_LT))
+            self._standing.update(calm, passed_s)
+            follows = cv2.bitwise_not(cv2.dilate(changed, _SPREAD))
+            cv2.accumulateWeighted(thumbnail, self._background, weight, mask=follows)
+        cv2.threshold(step, _NOISE_CAP_LEVELS / _STEP_TO_DEVIATION, 0.0, cv2.THRESH_TRUNC, dst=step)
+        share = min(passed_s / self._options.noise_s, _NOISE_WEIGHT_LIMIT) if warm else 1.0 / self._frames
+        cv2.addWeighted(self._noise, 1.0 - share, step, share * _STEP_TO_DEVIATION, 0.0, dst=self._noise)
+        if not warm or self._last_ns - self._learned_ns >= _RELEARN_NS:
+            if changed is not None:
+                self._absorb(thumbnail, changed)
+            self._relearn(self._last_ns)
 
-    def _absorb(self, changed: U8) -> None:
-        """What stands becomes background as a whole: all that stood at least half the time, and what is close to it.
-
-        Only where most of the change around stands too: a few calm pixels of a fidgeting coat stay with the coat.
-        """
-        stood = np.where(self._stood_s >= self._options.absorb_s / 2, np.float32(1.0), np.float32(0.0))
-        changing = np.where(changed, np.float32(1.0), np.float32(0.0))
-        most = cv2.blur(stood, _AROUND_PX) >= _STANDING_SHARE * cv2.blur(changing, _AROUND_PX)
-        region = cv2.dilate((most & (stood > 0)).astype(np.uint8), _SPREAD).astype(bool)
-        self._background[region] += self._raw[region]
-        self._change[region] = 0.0
-        self._stood_s[region] = 0.0
+    def _absorb(self, thumbnail: U8, changed: U8) -> None:
+        """What stands becomes background."""
+        region = self._standing.take(changed, self._options.absorb_s)
+        if region is not None:
+            self._background[region] = thumbnail[region]
+            self._change[region] = 0.0
 
     def _relearn(self, time_ns: int) -> None:
         """Thresholds from the noise and the edges, thirds of the light fit from the background."""

@@ -13,8 +13,8 @@ THUMBNAIL_HW = (96, 160)
 def luma_thumbnail(y: U8) -> U8:
     """(96, 160) uint8 luma of the whole frame, without letterbox, in the range the stream has (limited or full).
 
-    Bilinear samples without a low pass, as the presence model's card prescribes; the motion gate measures the noise that
-    this keeps. y: (h, w) uint8, rows may be strided. Costs about 15 us at 1080p. Any thread.
+    Bilinear samples without a low pass, as the presence model's card prescribes; the noise that this keeps is measured
+    by the motion gate. y: (h, w) uint8, rows may be strided. Costs about 15 us at 1080p. Any thread.
     """
     thumbnail: U8 = cv2.resize(y, THUMBNAIL_HW[::-1], interpolation=cv2.INTER_LINEAR)
     return thumbnail

@@ -48,10 +48,11 @@ def test_the_beat_of_mains_light_is_flicker(beat_hz: float) -> None:
 
 def test_the_bands_of_a_rolling_shutter_are_flicker() -> None:
     """Bands five levels strong, from the moment the lamp is on."""
-    rows = np.arange(96, dtype=np.float32)[:, None]
+    rows = np.arange(96)[:, None]
 
     def scene(s: float) -> F32:
-        return place() + np.float32(5) * np.sin(2 * np.pi * (rows / 48 + 0.37 * s)).astype(np.float32)
+        bands: F32 = (5 * np.sin(2 * np.pi * (rows / 48 + 0.37 * s))).astype(np.float32)
+        return place() + bands
 
     assert not any(moving(run(scene, 30, 2.0, settled(), 10)))
 
@@ -61,7 +62,8 @@ def test_a_camera_that_sways_a_little_is_still() -> None:
 
     def scene(s: float) -> F32:
         share = np.float32(0.25 * sin(2 * pi * 0.4 * s))
-        return place() + share * (np.roll(place(), 1, axis=1) - np.roll(place(), -1, axis=1)) / 2
+        swayed: F32 = place() + share / 2 * (np.roll(place(), 1, axis=1) - np.roll(place(), -1, axis=1))
+        return swayed
 
     assert not any(moving(run(scene, 30, 2.0, settled(), 10))[5:])
 

@@ -25,7 +25,8 @@ def place() -> F32:
     picture = 110 + soft / soft.std() * 20
     picture[60:, :] -= 25
     picture[10:50, 110:130] += 40
-    return np.clip(picture, 50, 190).astype(np.float32)
+    clipped: F32 = np.clip(picture, 50, 190).astype(np.float32)
+    return clipped
 
 
 @cache
@@ -36,7 +37,8 @@ def _noise() -> F32:
 def shot(picture: F32, number: int, sigma: float = 2.0) -> U8:
     """As a sensor gives it: each number has its own noise."""
     noise = np.roll(_noise(), number * 7919) * (-1) ** number
-    return np.clip(np.rint(picture + sigma * noise), 0, 255).astype(np.uint8)
+    levels: U8 = np.clip(np.rint(picture + sigma * noise), 0, 255).astype(np.uint8)
+    return levels
 
 
 def with_thing(x: float, y: int, w: int, h: int, contrast: float, ground: F32 | None = None) -> F32:

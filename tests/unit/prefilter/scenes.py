@@ -24,7 +24,8 @@ def street() -> Luma:
         x, y = rng.integers(0, HW[1]), rng.integers(0, HW[0])
         w, h = rng.integers(5, 60, 2)
         picture[y : y + h, x : x + w] = rng.uniform(40, 220)
-    return cv2.GaussianBlur(picture, (0, 0), 0.8)
+    smooth: Luma = cv2.GaussianBlur(picture, (0, 0), 0.8)
+    return smooth
 
 
 def wall(level: float = 150.0) -> Luma:

@@ -14,10 +14,11 @@ from pipelines.prefilter import presence
 from pipelines.prefilter.presence import PresenceGate, PresenceModel, PresenceOptions
 from pipelines.values import U8
 
+Shape = tuple[str | int, ...]
 SECOND = 1_000_000_000
 
 
-def model_file(path: Path, shape: tuple[object, ...] = ("n", 2, 96, 160), kind: int = TensorProto.UINT8) -> Path:
+def model_file(path: Path, shape: Shape = ("n", 2, 96, 160), kind: int = TensorProto.UINT8) -> Path:
     """A model of that input: mean absolute difference of the two pictures, / 255."""
     nodes = [
         helper.make_node("Cast", ["thumbs"], ["f"], to=TensorProto.FLOAT),
@@ -112,7 +113,7 @@ def test_cameras_share_the_model_but_not_the_background(model: PresenceModel) ->
 
 
 @pytest.mark.parametrize("shape", [("n", 2, 96, 160), (1, 2, 96, 160), ("a", "b", "c", "d")])
-def test_fixed_and_dynamic_batches_are_taken(tmp_path: Path, shape: tuple[object, ...]) -> None:
+def test_fixed_and_dynamic_batches_are_taken(tmp_path: Path, shape: Shape) -> None:
     PresenceModel(model_file(tmp_path / "m.onnx", shape))
 
 
@@ -125,7 +126,7 @@ def test_fixed_and_dynamic_batches_are_taken(tmp_path: Path, shape: tuple[object
         (("n", 2, 96, 160), TensorProto.FLOAT),
     ],
 )
-def test_another_model_is_refused_with_both_shapes(tmp_path: Path, shape: tuple[object, ...], kind: int) -> None:
+def test_another_model_is_refused_with_both_shapes(tmp_path: Path, shape: Shape, kind: int) -> None:
     path = tmp_path / "other.onnx"
     model_file(path, shape, kind)
 
