@@ -31,6 +31,7 @@ def record(name: str, n: int, figures: Mapping[str, object], packages: Sequence[
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": _commit(),
         "host": {"cpu": _cpu(), "cores": os.cpu_count(), "machine": platform.machine(), "kernel": platform.release()},
+        "load_1m": round(os.getloadavg()[0], 1),
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in packages}},
         "command": " ".join(["python", os.path.relpath(sys.argv[0], ROOT), *sys.argv[1:]]),
         "n": n,
