@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import pi, sin
 
+import cv2
 import numpy as np
 import pytest
 
@@ -201,6 +202,17 @@ def test_a_thing_that_leaves_leaves_no_ghost() -> None:
     verdicts = run(scene, 30, 2.0, settled(), 10)
 
     assert moving(verdicts) == [n / FPS <= 19.8 + 2 for n in range(150)]
+
+
+def test_the_soft_edge_of_what_stands_is_not_absorbed_either() -> None:
+    """Its shadow is below the threshold; absorbed, it would be a bright ghost when the thing leaves."""
+    shade = cv2.GaussianBlur(with_thing(60, 40, 12, 24, -60) - place(), (0, 0), 3)
+    gate = settled(0.0)
+    run(lambda s: place() + shade, 20, 0.0, gate, 10)
+
+    verdicts = run(lambda s: place(), 5, 0.0, gate, 30)
+
+    assert verdicts[0].score < 0.2
 
 
 def test_a_thing_that_fidgets_is_not_absorbed() -> None:
