@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -104,6 +105,7 @@ class CameraMaker:
                 ledger=ledger,
                 source=source,
                 gate=OpenGate(),
+                permit=lambda arrival_ns: nullcontext(),
                 path=path,
                 watch=lambda now_ns: StreamWatch(now_ns, spec.watch),
                 backoff=Backoff(spec.backoff),

@@ -9,6 +9,7 @@ from typing import Protocol
 from pipelines.values import (
     F32,
     U8,
+    Action,
     Alert,
     Answer,
     AnswerCode,
@@ -16,7 +17,6 @@ from pipelines.values import (
     Frame,
     FrameResult,
     ModelCard,
-    Outcome,
     Packet,
     Priority,
     SlotHeader,
@@ -88,8 +88,17 @@ class PacketGate(Protocol):
     def decoding(self) -> bool:
         """Packets go to the decoder now; False: the camera sleeps, and no picture is expected."""
 
-    def refuse(self, packet: Packet) -> Outcome | None:
-        """None: decode it. Else the packet's outcome (asleep, shed); it never reaches the decoder."""
+    def restart(self, info: StreamInfo) -> None:
+        """A new connection."""
+
+    def admit(self, packet: Packet) -> Action:
+        """Decide for one packet. SKIP and SLEEP: it is `asleep` from this moment, and kept."""
+
+    def kept(self) -> Sequence[Packet]:
+        """After WAKE: what to decode before it, from a key frame on; all of them are asleep already."""
+
+    def seen(self, time_ns: int) -> None:
+        """A picture of that (scene) time showed something: stay awake."""
 
 
 class Presence(Protocol):

@@ -41,6 +41,7 @@ from pipelines.values import (
     Timeline,
 )
 
+_STILL_LIFE_NS = 30 * 1_000_000_000
 _FOR_EVER_NS = 3600 * 1_000_000_000
 _PATIENCE_S = 0.0005
 
@@ -101,6 +102,7 @@ class FramePath:
         self.episode_alive = False
         """Written by the event loop, read by the pump."""
         self._stopping = False
+        self._moved_ns = 0
         self._clock = SceneClock(parts.paced)
         self.restart()
 
@@ -119,24 +121,30 @@ class FramePath:
         """Wait for no slot any more. Any thread."""
         self._stopping = True
 
-    def frame(self, frame: Frame, read_ns: int, decoded_ns: int) -> None:
-        """Take one picture to its slot or its outcome. Blocks only for the work (and, unpaced, for a free slot)."""
+    def frame(self, frame: Frame, read_ns: int, decoded_ns: int) -> int | None:
+        """Take one picture to its slot or its outcome. Blocks only for the work (and, unpaced, for a free slot).
+
+        Returns:
+            The picture's scene time if something is there, which keeps the camera awake; else None.
+        """
         parts = self._parts
         time_ns = self._clock.time_ns(frame.pts_ns, frame.arrival_ns)
         if not self._pacer.due(time_ns):
             parts.ledger.settle(frame.sequence, Outcome.PACED)
-            return
+            return None
         thumbnail = luma_thumbnail(frame.y)
         if (cause := self._invalid(frame, thumbnail, time_ns)) is not None:
             parts.ledger.settle(frame.sequence, Outcome.INVALID, cause)
-            return
-        presence, refused = self._worth(thumbnail, time_ns)
+            return None
+        presence, refused, seen = self._worth(thumbnail, time_ns)
+        seen_ns = time_ns if seen or self._alive(time_ns) else None
         if refused is not None:
             parts.ledger.settle(frame.sequence, refused)
-            return
+            return seen_ns
         gated_ns = time.monotonic_ns()
         timeline = Timeline(frame.arrival_ns, read_ns, decoded_ns, gated_ns)
         self._send(frame, _Ask(time_ns, presence, self._deadline_ns(frame, gated_ns), timeline))
+        return seen_ns
 
     # --- the questions ---------------------------------------------------------------------------------------------
 
@@ -149,8 +157,15 @@ class FramePath:
             self._parts.picture(cause)
         return cause
 
-    def _worth(self, thumbnail: U8, time_ns: int) -> tuple[float, Outcome | None]:
-        """(presence probability, None to go on or the outcome). Motion and presence see every analysed frame."""
+    def _alive(self, time_ns: int) -> bool:
+        """An episode lives, and something moved not too long ago: what has been parked lets the camera sleep."""
+        return self.episode_alive and time_ns - self._moved_ns < _STILL_LIFE_NS
+
+    def _worth(self, thumbnail: U8, time_ns: int) -> tuple[float, Outcome | None, bool]:
+        """(presence probability, None to go on or the outcome, something is there).
+
+        Motion and presence see every analysed frame.
+        """
         presence = self._parts.presence
         moving = True
         if self._motion is not None:
@@ -158,16 +173,17 @@ class FramePath:
             moving = verdict.moving
             if verdict.scene_change and presence is not None:
                 presence.reset()
+        if moving:
+            self._moved_ns = time_ns
         anyway = self._heartbeat.due(time_ns) | (self.episode_alive and self._alive_pacer.due(time_ns))
         if presence is None:
-            return 1.0, None if moving or anyway else Outcome.STILL
+            return 1.0, None if moving or anyway else Outcome.STILL, moving
         if not moving and not anyway:
             presence.observe(thumbnail, time_ns)
-            return 0.0, Outcome.STILL
+            return 0.0, Outcome.STILL, False
         probability = presence.probability(thumbnail, time_ns)
-        if probability >= self._parts.presence_threshold or anyway or not presence.ready(time_ns):
-            return probability, None
-        return probability, Outcome.EMPTY
+        there = probability >= self._parts.presence_threshold or not presence.ready(time_ns)
+        return probability, None if there or anyway else Outcome.EMPTY, there and moving
 
     # --- the one copy ----------------------------------------------------------------------------------------------
 

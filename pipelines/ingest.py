@@ -13,6 +13,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from pipelines.accounting import Ledger
@@ -21,7 +22,7 @@ from pipelines.errors import SourceError
 from pipelines.framepath import FramePath
 from pipelines.source.backoff import Backoff
 from pipelines.source.watch import StreamWatch
-from pipelines.values import CameraHealth, CameraState, Cause, Frame, Outcome, Packet, Undecodable
+from pipelines.values import Action, CameraHealth, CameraState, Cause, Frame, Outcome, Packet, Undecodable
 
 _STOP_GRACE_S = 0.25
 """Between two interrupts of a pump that is asked to stop: a new blocking call may just have begun."""
@@ -41,6 +42,8 @@ class PumpParts:
     backoff: Backoff
     turn_s: Callable[[], float]
     """Seconds to wait before this open: opens of a process are spread in time."""
+    permit: Callable[[int], AbstractContextManager[object]]
+    """Blocks until a catch-up decode may run; the earliest arrival first."""
     tell: Callable[[CameraHealth], None]
     """Called from the pump thread with each change of state; must hand over to the loop by itself."""
 
@@ -54,6 +57,9 @@ class Pump:
         self._thread = threading.Thread(target=self._run, name=f"pump[{parts.camera}]", daemon=True)
         self._stream: Stream | None = None
         self._watch = parts.watch(time.monotonic_ns())
+        self._decoder: Decoder | None = None
+        self._live_from = 0
+        """Frames of earlier packets come from a catch-up, and are asleep already."""
         self.state = CameraState.CONNECTING
         self.reason = ""
         self.connects = 0
@@ -170,7 +176,7 @@ class Pump:
         self.connects += 1
         self._watch = parts.watch(time.monotonic_ns())
         parts.path.restart()
-        decoder = stream.decoder()
+        parts.gate.restart(stream.info)
         ended = False
         try:
             while not self._stop.is_set():
@@ -178,35 +184,84 @@ class Pump:
                 if packet is None:
                     ended = True
                     break
-                self._packet(packet, decoder)
+                self._packet(packet, stream)
         finally:
-            self._flush(decoder, ended)
+            self._settle_decoder(ended)
 
-    def _packet(self, packet: Packet, decoder: Decoder) -> None:
+    def _packet(self, packet: Packet, stream: Stream) -> None:
         read_ns = time.monotonic_ns()
         self._watch.packet(read_ns)
-        refused = self._parts.gate.refuse(packet)
-        if refused is not None:
-            self._parts.ledger.settle(packet.sequence, refused)
-            return
+        match self._parts.gate.admit(packet):
+            case Action.SKIP:
+                self._parts.ledger.settle(packet.sequence, Outcome.ASLEEP)
+                self._go_live(read_ns)
+            case Action.SLEEP:
+                self._parts.ledger.settle(packet.sequence, Outcome.ASLEEP)
+                self._fall_asleep(read_ns)
+            case Action.GLANCE:
+                self._decode(packet, self._awake(stream, packet), read_ns)
+                self._fall_asleep(read_ns)
+            case Action.WAKE:
+                self._catch_up(packet, stream)
+                self._decode(packet, self._awake(stream, packet), read_ns)
+            case Action.DECODE:
+                self._decode(packet, self._awake(stream, packet), read_ns)
+
+    def _awake(self, stream: Stream, packet: Packet) -> Decoder:
+        """The decoder; one that is opened now gives output from this packet on."""
+        if self._decoder is None:
+            self._decoder = stream.decoder()
+            self._live_from = packet.sequence
+        return self._decoder
+
+    def _catch_up(self, packet: Packet, stream: Stream) -> None:
+        """Bring a fresh decoder from the last key frame to this packet. What comes out is asleep already."""
+        decoder = self._awake(stream, packet)
+        with self._parts.permit(packet.arrival_ns):
+            for kept in self._parts.gate.kept():
+                for item in decoder.decode(kept):
+                    assert item.sequence < self._live_from
+
+    def _decode(self, packet: Packet, decoder: Decoder, read_ns: int) -> None:
         for item in decoder.decode(packet):
             self._decoded(item, read_ns)
 
+    def _fall_asleep(self, read_ns: int) -> None:
+        """Take what is still inside the decoder, and let it go."""
+        decoder, self._decoder = self._decoder, None
+        if decoder is not None:
+            for item in decoder.flush():
+                self._decoded(item, read_ns)
+            decoder.close()
+
     def _decoded(self, item: Frame | Undecodable, read_ns: int) -> None:
+        if item.sequence < self._live_from:
+            return  # of the catch-up
         if isinstance(item, Undecodable):
             self._parts.ledger.settle(item.sequence, Outcome.UNDECODABLE, item.cause)
             return
         self.decoded += 1
         now_ns = time.monotonic_ns()
         self._watch.frame(now_ns)
+        self._go_live(now_ns)
+        seen_ns = self._parts.path.frame(item, read_ns, now_ns)
+        if seen_ns is not None:
+            self._parts.gate.seen(seen_ns)
+
+    def _go_live(self, now_ns: int) -> None:
+        """A packet led to a picture, or was asleep: this connection is good."""
         if self.state is not CameraState.LIVE:
             self._parts.backoff.healthy(now_ns)
             self._say(CameraState.LIVE)
-        self._parts.path.frame(item, read_ns, now_ns)
 
-    def _flush(self, decoder: Decoder, ended: bool) -> None:
+    def _settle_decoder(self, ended: bool) -> None:
         """Settle what is inside the decoder: pictures at the end of a file, an outcome in any other case."""
+        decoder, self._decoder = self._decoder, None
+        if decoder is None:
+            return
         for item in decoder.flush():
+            if item.sequence < self._live_from:
+                continue
             if ended and not self._stop.is_set():
                 self._decoded(item, time.monotonic_ns())
             elif self._stop.is_set():

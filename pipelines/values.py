@@ -7,7 +7,7 @@ Boxes: `xyxy`, float32, corners x0 y0 x1 y1, in pixels of the picture the docstr
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import IntEnum, StrEnum
+from enum import Enum, IntEnum, StrEnum
 from typing import Any
 
 import numpy as np
@@ -99,6 +99,20 @@ class Priority(IntEnum):
     HIGH = 2
 
 
+class Action(Enum):
+    """What the pump does with a packet, as its packet gate decided."""
+
+    DECODE = "decode"
+    WAKE = "wake"
+    """Decode what the gate has kept, without output, then this one."""
+    GLANCE = "glance"
+    """Decode this key frame alone, and flush; the packet counts as decoded."""
+    SLEEP = "sleep"
+    """Flush and close the decoder; this packet is asleep already."""
+    SKIP = "skip"
+    """Asleep: not decoded."""
+
+
 class PixelFormat(IntEnum):
     """Layout of a payload. NONE: the payload is a plain tensor of the header's dtype and shape."""
 
@@ -141,6 +155,8 @@ class StreamInfo:
     height_px: int
     fps: float
     """Nominal frame rate, 0.0 if the stream does not say."""
+    extradata: bytes = b""
+    """Parameter sets as the demuxer has them: Annex B, avcC or hvcC."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -330,7 +346,7 @@ class TaskContext:
     fit: Letterbox
     timeline: Timeline
     time_ns: int
-    """Scene time (gate/sceneclock.py): on the clock for a live camera, media time for a file read as fast as possible."""
+    """Scene time (gate/sceneclock.py): the clock's for a live camera, media time for a file read as fast as possible."""
     wall_ms: int
     """Wall clock of the arrival, milliseconds since the epoch: for payloads only."""
     presence: float = 1.0

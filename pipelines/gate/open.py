@@ -1,8 +1,10 @@
-"""The packet gate that lets everything through: what a camera has until one is fitted, and what cannot be gated."""
+"""The packet gate that lets everything through: for cameras whose gate is switched off."""
 
 from __future__ import annotations
 
-from pipelines.values import Outcome, Packet
+from collections.abc import Sequence
+
+from pipelines.values import Action, Packet, StreamInfo
 
 
 class OpenGate:
@@ -12,6 +14,15 @@ class OpenGate:
     def decoding(self) -> bool:
         return True
 
-    def refuse(self, packet: Packet) -> Outcome | None:
+    def restart(self, info: StreamInfo) -> None:
+        """Nothing to learn."""
+
+    def admit(self, packet: Packet) -> Action:
         del packet
-        return None
+        return Action.DECODE
+
+    def kept(self) -> Sequence[Packet]:
+        return ()
+
+    def seen(self, time_ns: int) -> None:
+        """Awake anyway."""

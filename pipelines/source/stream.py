@@ -90,7 +90,8 @@ class AvStream:
         self._decoding = decoding
         self._attach(container)
         context = self._video.codec_context
-        self._info = StreamInfo(context.name, context.width, context.height, float(self._video.guessed_rate or 0))
+        rate_fps = float(self._video.guessed_rate or 0)
+        self._info = StreamInfo(context.name, context.width, context.height, rate_fps, context.extradata or b"")
 
     def _attach(self, container: av.container.InputContainer) -> None:
         self._container = container

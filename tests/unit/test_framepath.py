@@ -242,7 +242,7 @@ def test_a_lane_lost_between_loan_and_publish_settles_once(lost_first: bool) -> 
             bench.inflight.writer = None
         return original(slot, header)  # type: ignore[arg-type]
 
-    bench.lane.writer.publish = lose_then_publish  # type: ignore[method-assign,assignment]
+    bench.lane.writer.publish = lose_then_publish  # type: ignore[method-assign]
     bench.show(picture(0, 0))
     assert sum(bench.outcomes.values()) == 1
     assert len(bench.inflight) == 0

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
+
+import pytest
 
 from pipelines.accounting import Ledger
 from pipelines.errors import SourceError
@@ -15,15 +18,27 @@ from pipelines.inflight import InFlight
 from pipelines.ingest import Pump, PumpParts
 from pipelines.source.backoff import Backoff, BackoffOptions
 from pipelines.source.watch import StreamWatch, WatchOptions
-from pipelines.values import CameraHealth, CameraState, Cause, Outcome, Packet
+from pipelines.values import Action, CameraHealth, CameraState, Cause, Outcome, Packet
 from tests.fakes.camera import FakeDecoder, FakeSource, FakeStream
 
 
-class AsleepGate(OpenGate):
-    """Lets every second packet pass."""
+class ScriptedGate(OpenGate):
+    """Does what the script says, packet by packet."""
 
-    def refuse(self, packet: Packet) -> Outcome | None:
-        return Outcome.ASLEEP if packet.sequence % 2 else None
+    def __init__(self, script: str) -> None:
+        self._actions = [{a.value[0]: a for a in Action if a is not Action.SKIP}.get(c, Action.SKIP) for c in script]
+        self._kept: list[Packet] = []
+        self.seen_ns: list[int] = []
+
+    def admit(self, packet: Packet) -> Action:
+        self._kept = [packet] if packet.is_keyframe else [*self._kept, packet]
+        return self._actions[packet.sequence]
+
+    def kept(self) -> Sequence[Packet]:
+        return self._kept[:-1]
+
+    def seen(self, time_ns: int) -> None:
+        self.seen_ns.append(time_ns)
 
 
 class Bench:
@@ -51,6 +66,7 @@ class Bench:
             watch=lambda now_ns: StreamWatch(now_ns, WatchOptions(no_packet_timeout_s=1)),
             backoff=Backoff(BackoffOptions(first_s=0.001, max_s=0.001)),
             turn_s=lambda: 0.0,
+            permit=lambda arrival_ns: nullcontext(),
             tell=self._tell,
         )
         return Pump(replace(parts, **changes))  # type: ignore[arg-type]
@@ -95,12 +111,39 @@ def test_corrupt_packets_are_counted_with_their_cause() -> None:
     assert bench.ledger.snapshot().causes[Outcome.UNDECODABLE, Cause.CORRUPT] == 2
 
 
-def test_packets_the_gate_refuses_never_reach_the_decoder() -> None:
+@pytest.mark.parametrize("delay", [0, 2])
+def test_sleeping_packets_are_settled_at_once_and_a_catch_up_gives_nothing_twice(delay: int) -> None:
+    """Awake, asleep, woken in the middle of a group: frames of packets from before the trigger do not go on."""
     bench = Bench()
-    pump = bench.pump(FakeSource([FakeStream(bench.ledger, 10)]), gate=AsleepGate())
+    decoders: list[FakeDecoder] = []
+
+    def decoder() -> FakeDecoder:
+        decoders.append(FakeDecoder(delay=delay))
+        return decoders[-1]
+
+    gate = ScriptedGate("dddsxxxxwddsxx")
+    pump = bench.pump(FakeSource([FakeStream(bench.ledger, 14, make_decoder=decoder)]), gate=gate)
     bench.run_to_end(pump)
-    assert bench.outcomes == {Outcome.ASLEEP: 5, Outcome.FAILED: 5}
-    assert pump.decoded == 5
+    assert bench.outcomes == {Outcome.FAILED: 6, Outcome.ASLEEP: 8}
+    assert pump.decoded == 6
+    assert len(decoders) == 2
+    assert all(d.closed for d in decoders)
+    assert len(gate.seen_ns) == 6
+
+
+def test_a_glance_decodes_one_key_frame_and_lets_the_decoder_go() -> None:
+    bench = Bench()
+    gate = ScriptedGate("gxxxg")
+    pump = bench.pump(FakeSource([FakeStream(bench.ledger, 5, make_decoder=lambda: FakeDecoder(delay=1))]), gate=gate)
+    bench.run_to_end(pump)
+    assert bench.outcomes == {Outcome.FAILED: 2, Outcome.ASLEEP: 3}
+
+
+def test_a_camera_that_sleeps_from_the_start_is_live() -> None:
+    bench = Bench()
+    pump = bench.pump(FakeSource([FakeStream(bench.ledger, 3)]), gate=ScriptedGate("xxx"))
+    bench.run_to_end(pump)
+    assert CameraState.LIVE in bench.states()
 
 
 def test_a_lost_connection_is_flushed_counted_and_tried_again() -> None:

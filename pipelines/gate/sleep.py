@@ -1,0 +1,141 @@
+"""Whether a camera's packets are decoded: asleep, waking, awake. Pure: time and score are arguments.
+
+| state  | a packet comes                                   | action | next   |
+|--------|--------------------------------------------------|--------|--------|
+| awake  | within the hold, or the stream cannot be gated   | DECODE | awake  |
+| awake  | the hold is over                                 | SLEEP  | asleep |
+| asleep | score at or above the threshold, or a trigger    | WAKE   | awake  |
+| asleep | the same, but the kept group is not whole        | SKIP   | waking |
+| waking | a key frame                                      | WAKE   | awake  |
+| waking | any other                                        | SKIP   | waking |
+| asleep | a key frame, and the heartbeat is due            | GLANCE | asleep |
+| asleep | any other                                        | SKIP   | asleep |
+
+The hold is prolonged by what the picture gates see (`seen`), not by the score: packets that are large for no reason
+wake a camera once per hold, not for ever.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from pydantic import BaseModel, Field
+
+from pipelines.values import Action
+
+
+class SleepOptions(BaseModel, frozen=True, extra="forbid"):
+    """When packets are worth a decoder."""
+
+    enabled: bool = Field(True, description="false: every packet is decoded.")
+    threshold: float = Field(
+        2.5, gt=0, description="Packet score, in deviations from the stream's own quiet, that wakes."
+    )
+    hold_s: float = Field(
+        3.0, gt=0, description="Awake this long after the last thing that motion and presence saw, s."
+    )
+    heartbeat_s: float = Field(
+        15.0, ge=1, description="A sleeping camera's key frame is decoded at least this often, s."
+    )
+
+
+class Gate(StrEnum):
+    ASLEEP = "asleep"
+    WAKING = "waking"
+    AWAKE = "awake"
+
+
+@dataclass(frozen=True, slots=True)
+class SleepStatistics:
+    """Counters of one camera since start."""
+
+    state: Gate
+    wakes: int
+    false_wakes: int
+    """Wake-ups after which the picture gates saw nothing."""
+    glances: int
+    reason: str
+    """Why the camera is awake though nothing is seen: it cannot be gated, or is still being learned."""
+
+
+class SleepGate:
+    """One camera's state. Starts awake. Pump thread; `trigger` from any."""
+
+    def __init__(self, options: SleepOptions) -> None:
+        self.threshold = options.threshold
+        """Moved by the audit towards the target recall."""
+        self._hold_ns = int(options.hold_s * 1e9)
+        self._heartbeat_ns = int(options.heartbeat_s * 1e9)
+        self._state = Gate.AWAKE
+        self._awake_until_ns: int | None = None
+        self._glanced_ns = 0
+        self._trigger_until_ns = 0
+        self._saw = False
+        self._wakes = self._false_wakes = self._glances = 0
+        self._reason = ""
+
+    @property
+    def state(self) -> Gate:
+        return self._state
+
+    def restart(self) -> None:
+        """A new connection: awake, as at the start."""
+        self._state = Gate.AWAKE
+        self._awake_until_ns = None
+
+    def trigger(self, until_ns: int) -> None:
+        """Somebody outside wants this camera awake until then. One integer: any thread."""
+        self._trigger_until_ns = until_ns
+
+    def seen(self, now_ns: int) -> None:
+        """Motion and presence saw something, or an episode is alive: stay awake for the hold."""
+        self._saw = True
+        self._awake_until_ns = max(self._awake_until_ns or 0, now_ns + self._hold_ns)
+        if self._state is Gate.ASLEEP:  # in the glance of a heartbeat
+            self._state = Gate.WAKING
+
+    def admit(self, score: float, is_key: bool, whole: bool, ungateable: str, now_ns: int) -> Action:
+        """Decide for one packet.
+
+        Args:
+            score: Of this packet, by the predictor.
+            is_key: A decoder can start here.
+            whole: The kept group leads from a key frame to this packet.
+            ungateable: Why this stream must be decoded whatever the score says; empty: it need not.
+            now_ns: Of the packet.
+        """
+        self._reason = ungateable
+        wanted = bool(ungateable) or now_ns < self._trigger_until_ns
+        if self._state is Gate.AWAKE:
+            return self._awake(wanted, now_ns)
+        if wanted or self._state is Gate.WAKING or score >= self.threshold:
+            if is_key or whole:
+                return self._wake(now_ns)
+            self._state = Gate.WAKING
+            return Action.SKIP
+        if is_key and now_ns - self._glanced_ns >= self._heartbeat_ns:
+            self._glanced_ns = now_ns
+            self._glances += 1
+            return Action.GLANCE
+        return Action.SKIP
+
+    def _awake(self, wanted: bool, now_ns: int) -> Action:
+        if self._awake_until_ns is None or wanted:
+            self._awake_until_ns = max(self._awake_until_ns or 0, now_ns + self._hold_ns)
+        if now_ns <= self._awake_until_ns:
+            return Action.DECODE
+        self._false_wakes += not self._saw
+        self._state = Gate.ASLEEP
+        self._glanced_ns = now_ns
+        return Action.SLEEP
+
+    def _wake(self, now_ns: int) -> Action:
+        self._state = Gate.AWAKE
+        self._awake_until_ns = max(self._awake_until_ns or 0, now_ns + self._hold_ns)
+        self._saw = False
+        self._wakes += 1
+        return Action.WAKE
+
+    def statistics(self) -> SleepStatistics:
+        return SleepStatistics(self._state, self._wakes, self._false_wakes, self._glances, self._reason)
