@@ -346,7 +346,7 @@ class TaskContext:
     fit: Letterbox
     timeline: Timeline
     time_ns: int
-    """Scene time (gate/sceneclock.py): the clock's for a live camera, media time for a file read as fast as possible."""
+    """Scene time (gate/sceneclock.py): the clock's for a live camera, media time for a file read fast."""
     wall_ms: int
     """Wall clock of the arrival, milliseconds since the epoch: for payloads only."""
     presence: float = 1.0
