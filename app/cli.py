@@ -1,4 +1,4 @@
-"""The command `framegate`. Exit codes: 0 done, 1 failed, 2 the configuration or the command line is wrong."""
+"""The command `framegate`. Its exit codes: see exit_code.py."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from pipelines.errors import ConfigError, FramegateError
+from app.exit_code import ExitCode
+from pipelines.errors import ConfigError, FramegateError, ModelError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -18,10 +19,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return command(arguments)
     except ConfigError as error:
         print(error, file=sys.stderr)
-        return 2
+        return ExitCode.CONFIG
     except FramegateError as error:
         print(f"framegate: {error}", file=sys.stderr)
-        return 1
+        return ExitCode.MODEL if isinstance(error, ModelError) else ExitCode.FAILED
     except KeyboardInterrupt:
         return 130
 

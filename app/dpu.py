@@ -23,6 +23,7 @@ from app.config.camera import CameraConfig
 from app.config.deployment import Config
 from app.config.worker import WorkerDeployment
 from app.control.http import Verdict, serve
+from app.exit_code import ExitCode
 from app.measure import Measure
 from app.observe.notify import Notifier
 from app.observe.snapshot import ObservedSnapshot
@@ -31,7 +32,7 @@ from pipelines import build
 from pipelines.accounting import Ledger
 from pipelines.contracts import Sink
 from pipelines.egress import Egress
-from pipelines.errors import ConfigError
+from pipelines.errors import ConfigError, FramegateError, ModelError
 from pipelines.inflight import InFlight
 from pipelines.values import CameraHealth
 
@@ -182,7 +183,11 @@ class Dpu:
         }
         if self.config.worker.spawn:
             self.supervisor = Supervisor(
-                "worker", self._worker_command(socket), self.measure.worker_process, stderr=self._worker_log
+                "worker",
+                self._worker_command(socket),
+                self.measure.worker_process,
+                stderr=self._worker_log,
+                hopeless=self._hopeless,
             )
             services["worker"] = self.supervisor.run()
         return [group.create_task(service, name=name) for name, service in services.items()]
@@ -228,6 +233,12 @@ class Dpu:
     def _heard(self, health: CameraHealth) -> None:
         self.measure.camera(health)
         self.egress.health(health)
+
+    def _hopeless(self, code: int) -> FramegateError | None:
+        """Before the start, a model that cannot be used ends the process; later, the cameras go on without a worker."""
+        if code != ExitCode.MODEL or self._started.is_set():
+            return None
+        return ModelError(f"the worker cannot use its model, {self.config.model.detector}; its own message says why")
 
     def _worker_changed(self, attached: bool, reason: str) -> None:
         self.measure.worker_changed(attached, reason)

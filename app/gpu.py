@@ -15,13 +15,12 @@ from pathlib import Path
 from structlog.stdlib import BoundLogger
 
 from app.config.worker import WorkerDeployment
+from app.exit_code import ExitCode
 from pipelines import build_worker
 from pipelines.errors import DeviceLost
 from pipelines.transport.shm_server import ShmServer
 from pipelines.worker.loop import WorkerLoop
 
-EXIT_TRY_AGAIN = 75
-"""sysexits' EX_TEMPFAIL: the supervisor starts another."""
 _DRAIN_S = 5.0
 _PR_SET_PDEATHSIG = 1
 _PARENT_DIED = signal.SIGUSR2
@@ -48,7 +47,7 @@ def run(config: WorkerDeployment, socket: Path, *, with_parent: bool, log: Bound
         asyncio.run(_serve(loop, ShmServer(socket, engine.card, config.lane, loop.collect)))
     except* DeviceLost as lost:
         log.error("worker.device_lost", reason=str(lost.exceptions[0]))
-        os._exit(EXIT_TRY_AGAIN)  # the engine's thread may hang for ever: do not wait for it
+        os._exit(ExitCode.TRY_AGAIN)  # the engine's thread may hang for ever: do not wait for it
     finally:
         loop.close()
     engine.close()
@@ -61,7 +60,7 @@ async def _serve(loop: WorkerLoop, server: ShmServer) -> None:
 
     def stop() -> None:
         if stopping.is_set():
-            os._exit(EXIT_TRY_AGAIN)
+            os._exit(ExitCode.TRY_AGAIN)
         stopping.set()
 
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -81,4 +80,4 @@ def _end_with_parent() -> None:
     parent = os.getppid()
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, _PARENT_DIED, 0, 0, 0)
     if os.getppid() != parent:
-        os._exit(EXIT_TRY_AGAIN)
+        os._exit(ExitCode.TRY_AGAIN)

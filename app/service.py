@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from contextlib import suppress
 from pathlib import Path
 
 from app.config.deployment import Config, load
@@ -14,15 +13,18 @@ from app.measure import Measure
 from app.observe.log import configure, get_logger
 from app.observe.notify import Notifier
 from app.observe.report import build_report, write_report
-from pipelines.errors import ConfigError
+from pipelines.errors import ConfigError, FramegateError
 
 
 def serve(path: Path, report: Path | None, seconds: float | None, exit_when_done: bool) -> int:
     """Run until stopped. Returns the exit code.
 
     Raises:
-        ConfigError: all mistakes of the file, before anything starts.
+        ConfigError: all mistakes of the file, before anything starts; or a port is taken.
+        ModelError: a model cannot be used.
     """
+    if report is not None and not report.absolute().parent.is_dir():
+        raise ConfigError(f"--report {report}: there is no such directory; make it, or name another")
     environ = environment()
     config = load(path, environ)
     configure(config.log)
@@ -39,18 +41,29 @@ async def _serve(config: Config, path: Path, report: Path | None, seconds: float
         stop_when_ended=exit_when_done,
         notifier=Notifier.from_environ(environ),
     )
+
+    def write() -> None:
+        if report is not None:
+            write_report(report, build_report(dpu.observe()))
+
     loop = asyncio.get_running_loop()
-    if report is not None:
-        loop.add_signal_handler(signal.SIGUSR1, lambda: write_report(report, build_report(dpu.observe())))
+    loop.add_signal_handler(signal.SIGUSR1, write)  # without --report too: the signal's default is to kill
     if seconds is not None:
         loop.call_later(seconds, dpu.stop)
     try:
         await dpu.run()
-    except* ConfigError as errors:
-        raise ConfigError(str(errors.exceptions[0])) from None
+    except ExceptionGroup as errors:
+        raise _for_people(errors) from errors
     finally:
-        if report is not None:
-            with suppress(NotImplementedError):
-                loop.remove_signal_handler(signal.SIGUSR1)
-            await asyncio.to_thread(write_report, report, build_report(dpu.observe()))
+        loop.remove_signal_handler(signal.SIGUSR1)
+        write()
     return 0
+
+
+def _for_people(errors: ExceptionGroup[Exception]) -> Exception:
+    """The one error that has a sentence for people, out of the groups that task groups put it in; else all of them."""
+    _, bugs = errors.split(FramegateError)
+    inner: Exception = errors
+    while isinstance(inner, ExceptionGroup):
+        inner = inner.exceptions[0]
+    return errors if bugs else inner

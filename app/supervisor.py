@@ -14,6 +14,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import IO
 
+from pipelines.errors import FramegateError
+
 _HEALTHY_S = 10.0
 """A child that lived this long resets the brake."""
 
@@ -42,14 +44,20 @@ class Supervisor:
         brake: Brake | None = None,
         stop_s: float = 5.0,
         stderr: IO[str] | None = None,
+        hopeless: Callable[[int], FramegateError | None] = lambda code: None,
     ) -> None:
-        """`stderr`: where the child's log goes; None: to ours."""
+        """
+        Args:
+            stderr: Where the child's log goes; None: to ours.
+            hopeless: Told the exit code of a child that died; `run` raises its error instead of starting another.
+        """
         self._name = name
         self._command = command
         self._on_state = on_state
         self._brake = brake or Brake()
         self._stop_s = stop_s
         self._stderr = stderr
+        self._hopeless = hopeless
         self._process: asyncio.subprocess.Process | None = None
         self.restarts = 0
 
@@ -64,7 +72,11 @@ class Supervisor:
             self._process.kill()
 
     async def run(self) -> None:
-        """Keep the child running until cancelled; then stop it: SIGTERM, and SIGKILL after `stop_s`."""
+        """Keep the child running until cancelled; then stop it: SIGTERM, and SIGKILL after `stop_s`.
+
+        Raises:
+            FramegateError: what `hopeless` made of the child's exit code.
+        """
         early_deaths = 0
         try:
             while True:
@@ -72,6 +84,8 @@ class Supervisor:
                 self._process = await asyncio.create_subprocess_exec(*self._command, stderr=self._stderr)
                 self._on_state("started", f"{self._name} pid {self._process.pid}")
                 code = await self._process.wait()
+                if (error := self._hopeless(code)) is not None:
+                    raise error
                 early_deaths = 1 if time.monotonic() - began > _HEALTHY_S else early_deaths + 1
                 self.restarts += 1
                 wait_s = self._brake.wait_s(early_deaths)

@@ -8,7 +8,10 @@ import signal
 import sys
 from pathlib import Path
 
+import pytest
+
 from app.supervisor import Brake, Supervisor
+from pipelines.errors import ModelError
 
 
 class States:
@@ -75,3 +78,12 @@ async def test_a_child_that_ignores_the_first_step_gets_the_second(tmp_path: Pat
     await asyncio.gather(task, return_exceptions=True)
     assert supervisor.pid is None
     assert states.said[-1] == ("killed", "w did not stop within 0.1 s")
+
+
+async def test_a_child_that_cannot_be_helped_is_not_started_again() -> None:
+    states = States()
+    hopeless = ModelError("no such model")
+    supervisor = Supervisor("w", [sys.executable, "-c", "import sys; sys.exit(3)"], states, hopeless={3: hopeless}.get)
+    with pytest.raises(ModelError, match="no such model"):
+        await supervisor.run()
+    assert [state for state, _ in states.said] == ["started"]

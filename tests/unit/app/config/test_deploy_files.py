@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from app.control.options import HttpOptions
+from app.exit_code import ExitCode
 from app.observe.metrics import render
 from tests.unit.app.observe.samples import snapshot
 
@@ -36,7 +37,8 @@ def test_systemd_takes_the_unit(unit: Path, tmp_path: Path) -> None:
 def test_the_service_is_watched_and_reloads() -> None:
     text = (CONFIGS / "systemd/framegate.service").read_text()
 
-    for line in ("Type=notify", "WatchdogSec=30", "ExecReload=/bin/kill -HUP $MAINPID", "RestartPreventExitStatus=2"):
+    hopeless = f"RestartPreventExitStatus={ExitCode.CONFIG} {ExitCode.MODEL}"
+    for line in ("Type=notify", "WatchdogSec=30", "ExecReload=/bin/kill -HUP $MAINPID", hopeless):
         assert f"\n{line}\n" in text
 
 
