@@ -1,0 +1,76 @@
+"""The README's table of measurements, from the newest line of each bench in scripts/bench/results/.
+
+python -m scripts.bench.table [--write]
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "scripts" / "bench" / "results"
+BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
+Figures = dict[str, Any]
+
+
+def steps(figures: Figures) -> Iterator[tuple[str, str]]:
+    """scripts/bench/steps.py"""
+    mean = {name: step["mean"] for name, step in figures["steps_us"].items()}
+    shown = ", ".join(f"{name} {us / 1000:.2f}" for name, us in mean.items() if name != "decode")
+    yield f"work per accepted frame, 1080p to {figures['input']}, ms of one core", shown
+    yield f"the same, of the decode of that frame ({mean['decode'] / 1000:.2f} ms)", f"{figures['ratio']:.0%}"
+
+
+def lane(figures: Figures) -> Iterator[tuple[str, str]]:
+    """scripts/bench/lane.py"""
+    size = f"{figures['payload_bytes'] / 1000:.0f} kB, {figures['in_flight']} in flight"
+    yield (
+        f"shared-memory lane, {size}, round trip p50 / p99",
+        f"{figures['round_trip_us']['p50']:.0f} / {figures['round_trip_us']['p99']:.0f} µs",
+    )
+    yield f"the same, against bare write + read copies of the bytes ({size})", f"{figures['per_task_over_bare']:.1f}x"
+
+
+def gate(figures: Figures) -> Iterator[tuple[str, str]]:
+    """scripts/bench/gate.py"""
+    for name, us in figures["per_packet_us"].items():
+        yield f"packet gate, {name}, per packet", f"{us:.1f} µs"
+
+
+ROWS: dict[str, Callable[[Figures], Iterator[tuple[str, str]]]] = {"steps": steps, "lane": lane, "gate": gate}
+
+
+def newest(name: str) -> list[dict[str, Any]]:
+    """The lines of a bench's last commit, in order."""
+    path = RESULTS / f"{name}.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    return [line for line in lines if line["commit"] == lines[-1]["commit"]]
+
+
+def table() -> str:
+    """Markdown."""
+    out = ["| measured | figure | command | host |", "|---|---|---|---|"]
+    for name, rows in ROWS.items():
+        for line in newest(name):
+            host = f"{line['host']['cpu']}, {line['host']['cores']} cores, commit {line['commit']}"
+            out += [f"| {what} | {figure} | `{line['command']}` | {host} |" for what, figure in rows(line["figures"])]
+    return "\n".join(out)
+
+
+def main() -> int:
+    text = table()
+    if "--write" not in sys.argv[1:]:
+        print(text)
+        return 0
+    readme = ROOT / "README.md"
+    before, rest = readme.read_text().split(BEGIN)
+    readme.write_text(f"{before}{BEGIN}\n{text}\n{END}{rest.split(END)[1]}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
