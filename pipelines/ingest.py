@@ -143,26 +143,28 @@ class Pump:
                 self._say(CameraState.STOPPED, self.reason if self.error else "")
 
     def _attempt(self) -> bool:
-        """One connection, from open to loss. True when the source has ended for good."""
+        """One connection, and the wait after its loss. True when the source has ended for good."""
         self._say(CameraState.CONNECTING, self.reason)
         try:
-            stream = self._parts.source.open()
+            self._connection()
         except SourceError as error:
             self._back_off(str(error))
             return False
-        self._stream = stream
-        try:
-            self._serve(stream)
-        except SourceError as error:
-            self._back_off(str(error))
-            return False
-        finally:
-            self._stream = None
-            stream.close()
         if self._stop.is_set():
             return False
         self._say(CameraState.ENDED, "end of file")
         return True
+
+    def _connection(self) -> None:
+        """Open, serve, close: nothing of it is left when this returns or raises."""
+        stream = self._parts.source.open()
+        self._watch = self._parts.watch(time.monotonic_ns())  # before `tick` sees the stream
+        self._stream = stream
+        try:
+            self._serve(stream)
+        finally:
+            self._stream = None
+            stream.close()
 
     def _back_off(self, reason: str) -> None:
         if self._stop.is_set():
@@ -174,7 +176,6 @@ class Pump:
     def _serve(self, stream: Stream) -> None:
         parts = self._parts
         self.connects += 1
-        self._watch = parts.watch(time.monotonic_ns())
         parts.path.restart()
         parts.gate.restart(stream.info)
         ended = False
