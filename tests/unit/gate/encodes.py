@@ -85,7 +85,7 @@ def _pictures(n: int) -> Iterator[np.ndarray]:
 
 
 def _demuxed(file: io.BytesIO) -> Encoded:
-    with av.open(file) as container:
+    with av.open(file, "r") as container:
         stream = container.streams.video[0]
         level = av.logging.get_level()
         av.logging.set_level(av.logging.INFO)
