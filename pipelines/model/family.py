@@ -7,7 +7,8 @@
 | yolov8          | [B, 4+C, N]                        | cxcywh px   | class           | YOLOv8, v9, 11, 12          |
 | yolov5          | [B, N, 5+C], N = 3 * cells         | cxcywh px   | obj * class     | YOLOv5, v7                  |
 | nms_free_xyxy   | [B, Q, 6]                          | xyxy px     | given, as class | YOLOv10, YOLO26             |
-| nms_free_cxcywh | [B, Q, 4+C]                        | cxcywh 0..1 | class           | RT-DETR of Ultralytics      |
+| nms_free_ranked | [B, Q, 6]                          | cxcywh 0..1 | given, as class | RT-DETR of Ultralytics 8.4  |
+| nms_free_cxcywh | [B, Q, 4+C]                        | cxcywh 0..1 | class           | RT-DETR of Ultralytics, old |
 | nms_free_logits | [B, Q, C], [B, Q, 4]               | cxcywh 0..1 | sigmoid(class)  | RF-DETR; DETRs of HF        |
 | nms_free_sized  | labels, boxes, scores [B, Q(, 4)]  | xyxy px     | given, as class | RT-DETR, D-FINE             |
 
@@ -46,6 +47,7 @@ FAMILIES = {
     "yolov8": Family("cxcywh_px", transposed=True),
     "yolov5": Family("cxcywh_px", objectness=True),
     "nms_free_xyxy": Family("xyxy_px", labelled=True, nms_free=True),
+    "nms_free_ranked": Family("cxcywh_unit", labelled=True, nms_free=True),
     "nms_free_cxcywh": Family("cxcywh_unit", nms_free=True),
     "nms_free_logits": Family("cxcywh_unit", logits=True, nms_free=True),
     "nms_free_sized": Family("xyxy_px", labelled=True, nms_free=True),

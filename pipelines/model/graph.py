@@ -78,20 +78,6 @@ def shape_of(info: onnx.ValueInfoProto) -> list[int | None]:
     return [d.dim_value or None for d in info.type.tensor_type.shape.dim]
 
 
-def static_shapes(model: onnx.ModelProto) -> dict[str, list[int]]:
-    """Shapes of all tensors that ONNX's inference knows completely. Best effort: never fails."""
-    try:
-        graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
-    except Exception:  # a graph that inference cannot follow may still run
-        graph = model.graph
-    shapes = {t.name: list(t.dims) for t in graph.initializer}
-    for info in [*graph.input, *graph.value_info, *graph.output]:
-        sides = [side for side in shape_of(info) if side is not None]
-        if info.type.tensor_type.HasField("shape") and len(sides) == len(info.type.tensor_type.shape.dim):
-            shapes[info.name] = sides
-    return shapes
-
-
 def metadata(model: onnx.ModelProto) -> Mapping[str, str]:
     return {p.key: p.value for p in model.metadata_props}
 

@@ -12,6 +12,7 @@ FamilyName = Literal[
     "yolov8",
     "yolov5",
     "nms_free_xyxy",
+    "nms_free_ranked",
     "nms_free_cxcywh",
     "nms_free_logits",
     "nms_free_sized",

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from pipelines.errors import ModelError
 from pipelines.model.family import FAMILIES, Family
 from pipelines.model.grid import Grid, find_grid
+from pipelines.values import F32
 
 MAX_QUERIES = 1000
 """An NMS-free head has a few hundred candidates."""
@@ -49,6 +52,15 @@ def recognise(shapes: Mapping[str, Shape], wh: tuple[int, int], named: str | Non
         wanted = f"family {named}" if named else "any known family (name one, see docs/models.md)"
         raise ModelError(f"outputs {seen} at input {wh[0]}x{wh[1]} do not fit {wanted}")
     return head
+
+
+def settle_unit(head: Head, boxes: F32, named: str | None = None) -> Head:
+    """Tell corners in px from centres in 0..1 where shapes cannot: by the boxes of one run, (Q, 4).
+
+    A picture of noise gives a head that answers in px some coordinate beyond 1.5 px; all zeros say nothing.
+    """
+    unit = bool(boxes.any()) and float(np.abs(boxes).max()) <= 1.5
+    return replace(head, name="nms_free_ranked") if head.name == "nms_free_xyxy" and unit and not named else head
 
 
 def _three(shapes: Mapping[str, Shape]) -> Head | None:

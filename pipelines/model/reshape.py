@@ -17,7 +17,6 @@ refused by the caller. That a rewriting means the same is shown numerically: see
 
 from __future__ import annotations
 
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -26,15 +25,17 @@ from onnx import helper, numpy_helper
 
 from pipelines.errors import ModelError
 from pipelines.model.change import Change, Sides
-from pipelines.model.graph import constants, static_shapes
+from pipelines.model.graph import constants
 from pipelines.model.grid import refit_flat, refit_plane
+from pipelines.model.observe import observe
+from pipelines.model.sides import map_pairs, new_sides
 
 _ELEMENTWISE = frozenset({"Add", "Sub", "Mul", "Div", "Pow", "Concat", "Where"})
 """Operators whose constants may be grids. Weights of convolutions never are."""
 
 
 def reshape(model: onnx.ModelProto, picture: str, change: Change) -> onnx.ModelProto:
-    """A copy of the model whose batch is dynamic and whose `picture` input has the new size.
+    """A copy of the model whose batch is dynamic and whose `picture` input has the new size. Runs parts of the graph.
 
     Raises:
         ModelError: a constant or a Reshape that follows the input size in a way we do not know; names the node.
@@ -42,19 +43,32 @@ def reshape(model: onnx.ModelProto, picture: str, change: Change) -> onnx.ModelP
     out = onnx.ModelProto()
     out.CopyFrom(model)
     _declare(out.graph, picture, change.old_wh, 1)
-    shapes = static_shapes(out)
+    frozen = _frozen(out.graph)
+    shapes = observe(out, picture, change.old_wh, frozen)
     _declare(out.graph, picture, change.new_wh, 1)
-    for node in out.graph.node:
-        if node.op_type == "Reshape" and not {node.input[0]} & constants(out.graph).keys():
-            _rewrite_reshape(out, node, shapes, change)
+    for index, node in enumerate(out.graph.node):
+        if node.op_type == "Reshape" and node.input[0] in frozen:
+            now = shapes
+            if change.resized:  # every node before this one is rewritten already
+                now = observe(out, picture, change.new_wh, [node.input[0]], index)
+            _rewrite_reshape(out.graph, node, shapes, now[node.input[0]], change)
         elif change.resized and node.op_type == "Expand":
             _rewrite_expand(out.graph, node, change)
-        elif change.resized and node.op_type == "Resize":
+        elif change.resized and node.op_type == "Resize" and node.input[0] in frozen:
             _rewrite_resize(out.graph, node, shapes)
         elif change.resized and node.op_type in _ELEMENTWISE:
             _rewrite_constants(out.graph, node, change)
     _declare(out.graph, picture, change.new_wh, "batch")
     return out
+
+
+def _frozen(graph: onnx.GraphProto) -> set[str]:
+    """Inputs and outputs of the nodes whose target shape is a constant and whose data is not."""
+    known = constants(graph).keys()
+    index = {"Reshape": 1, "Resize": 3}
+    nodes = [n for n in graph.node if n.op_type in index and len(n.input) > index[n.op_type]]
+    nodes = [n for n in nodes if n.input[index[n.op_type]] in known and n.input[0] not in known]
+    return {name for node in nodes for name in (node.input[0], node.output[0])}
 
 
 def _declare(graph: onnx.GraphProto, picture: str, wh: Sides, batch: int | str) -> None:
@@ -85,78 +99,15 @@ def _name(node: onnx.NodeProto) -> str:
 
 
 def _rewrite_reshape(
-    model: onnx.ModelProto, node: onnx.NodeProto, shapes: dict[str, list[int]], change: Change
+    graph: onnx.GraphProto, node: onnx.NodeProto, shapes: dict[str, list[int]], now: list[int], change: Change
 ) -> None:
-    target = _constant(model.graph, node.input[1])
-    if target is None:
+    if node.input[1] not in constants(graph):
         return
-    before, after = shapes.get(node.input[0]), shapes.get(node.output[0])
-    sides = target.tolist()
-    if before is not None and after is not None:
-        # Inference knows the new shape here: every node before this one is rewritten already.
-        now = static_shapes(model).get(node.input[0]) if change.resized else before
-        if now is None or len(now) != len(before):
-            raise ModelError(f"node {_name(node)}: its input's shape at the new size cannot be inferred")
-        sides = _sides(_name(node), before, after, now, change.maps())
-    elif sides and sides[0] == 1:
-        sides[0] = 0
-    _set_constant(model.graph, node, 1, np.array(sides, np.int64))
+    sides = new_sides(_name(node), shapes[node.input[0]], shapes[node.output[0]], now, change.maps())
+    _set_constant(graph, node, 1, np.array(sides, np.int64))
     kept = [a for a in node.attribute if a.name != "allowzero"]
     del node.attribute[:]
     node.attribute.extend(kept)
-
-
-def _sides(name: str, before: list[int], after: list[int], now: list[int], maps: dict[Sides, Sides]) -> list[int]:
-    """The target of a Reshape that turned `before` into `after`, for an input that is now `now`, at any batch."""
-    sides = list(after)
-    for took, gave in match_sides(before, after):
-        size = prod(now[i] for i in took)
-        changed = size != prod(before[i] for i in took)
-        if took == gave == [0]:
-            sides[0] = 0
-        elif 0 in took and gave:
-            if changed:
-                raise ModelError(f"node {name}: Reshape {before} -> {after} merges the batch with the input size")
-            sides[gave[0]] = -1
-        elif changed and len(gave) == 1:
-            sides[gave[0]] = size
-        elif changed:
-            mapped = map_pairs([after[i] for i in gave], maps)
-            if prod(mapped) != size:
-                raise ModelError(f"node {name}: Reshape {before} -> {after} cannot be told for an input of {now}")
-            sides[gave[0] : gave[-1] + 1] = mapped
-    return sides
-
-
-def match_sides(before: list[int], after: list[int]) -> list[tuple[list[int], list[int]]]:
-    """Split a Reshape into independent parts: indices of sides before and after, with equal products."""
-    parts, i, j = [], 0, 0
-    while i < len(before) or j < len(after):
-        took, gave = [i] if i < len(before) else [], [j] if j < len(after) else []
-        i, j = i + len(took), j + len(gave)
-        while (left := prod(before[k] for k in took)) != (right := prod(after[k] for k in gave)):
-            if left < right and i < len(before):
-                took.append(i)
-                i += 1
-            elif left > right and j < len(after):
-                gave.append(j)
-                j += 1
-            else:
-                raise ValueError(f"a Reshape cannot turn {before} into {after}")
-        parts.append((took, gave))
-    return parts
-
-
-def map_pairs(sides: list[int], maps: dict[Sides, Sides]) -> list[int]:
-    """Replace neighbouring (rows, columns) of a feature map by those of the new size."""
-    out, i = list(sides), 0
-    while i + 1 < len(sides):
-        new = maps.get((sides[i], sides[i + 1]))
-        if new is not None:
-            out[i : i + 2] = new
-            i += 1
-        i += 1
-    return out
 
 
 def _rewrite_expand(graph: onnx.GraphProto, node: onnx.NodeProto, change: Change) -> None:
@@ -166,11 +117,11 @@ def _rewrite_expand(graph: onnx.GraphProto, node: onnx.NodeProto, change: Change
 
 
 def _rewrite_resize(graph: onnx.GraphProto, node: onnx.NodeProto, shapes: dict[str, list[int]]) -> None:
-    before, after = shapes.get(node.input[0]), shapes.get(node.output[0])
-    if len(node.input) < 4 or _constant(graph, node.input[3]) is None or not before or not after:
-        return
-    del node.input[3]
-    _set_constant(graph, node, 2, np.array(after, np.float32) / np.array(before, np.float32))
+    """Given sizes become the factors they were at the old size."""
+    if len(node.input) > 3 and node.input[3] in constants(graph):
+        del node.input[3]
+        before, after = shapes[node.input[0]], shapes[node.output[0]]
+        _set_constant(graph, node, 2, np.array(after, np.float32) / np.array(before, np.float32))
 
 
 def _rewrite_constants(graph: onnx.GraphProto, node: onnx.NodeProto, change: Change) -> None:

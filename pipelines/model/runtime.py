@@ -18,9 +18,11 @@ Array = npt.NDArray[Any]
 class Runner:
     """A session of onnxruntime whose errors are ModelErrors. onnxruntime's message names the node that failed."""
 
-    def __init__(self, model: bytes | str, what: str) -> None:
+    def __init__(self, model: bytes | str, what: str, optimize: bool = True) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
+        if not optimize:  # for one run only
+            options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         options.log_severity_level = 4  # what goes wrong comes back as an exception
         self._what = what
         try:

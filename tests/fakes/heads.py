@@ -136,6 +136,12 @@ def nms_free_xyxy(path: Path) -> Path:
     return net.save(path, net.op("Concat", boxes, net.cut(rows, 2, 4, 5), label, output="output0", axis=2))
 
 
+def nms_free_ranked(path: Path) -> Path:
+    """[1, Q, 6]: centre and size in 0..1, score, class."""
+    net = Net()
+    return net.save(path, net.op("Identity", _queries(net, 6), output="output0"))
+
+
 def nms_free_cxcywh(path: Path) -> Path:
     """[1, Q, 4 + C]: normalised boxes, activated scores."""
     net = Net()
@@ -172,6 +178,7 @@ FAMILIES: Mapping[str, Callable[..., Path]] = {
     "yolov8": yolov8,
     "yolov5": yolov5,
     "nms_free_xyxy": nms_free_xyxy,
+    "nms_free_ranked": nms_free_ranked,
     "nms_free_cxcywh": nms_free_cxcywh,
     "nms_free_logits": nms_free_logits,
     "nms_free_sized": nms_free_sized,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from pipelines.color import affine
@@ -91,6 +92,8 @@ def test_nms_free_rows_by_hand(tmp_path: Path) -> None:
     unit = np.array([0.5, 0.5, 0.25, 0.5], np.float32)  # of 96x64: 36 16 60 48
     rows = np.zeros((1, 10, 6), np.float32)
     rows[0, 3] = [1, 2, 3, 4, 0.9, 5]
+    ranked = np.zeros((1, 10, 6), np.float32)
+    ranked[0, 3] = [*unit, 0.9, 5]
     mixed = np.zeros((1, 10, 4 + 3), np.float32)
     mixed[0, 4] = [*unit, 0.1, 0.2, 0.6]
     boxes, logits = np.zeros((1, 10, 4), np.float32), np.full((1, 10, 3), -9, np.float32)
@@ -99,6 +102,7 @@ def test_nms_free_rows_by_hand(tmp_path: Path) -> None:
     nines = np.arange(10, dtype=np.float32)[None, :, None].repeat(4, 2)
     cases: dict[str, tuple[dict[str, heads.Array], list[float]]] = {
         "a": ({"output0": rows}, [1, 2, 3, 4, 0.9, 5]),
+        "e": ({"output0": ranked}, [36, 16, 60, 48, 0.9, 5]),
         "b": ({"output0": mixed}, [36, 16, 60, 48, 0.6, 2]),
         "c": ({"logits": logits, "pred_boxes": boxes}, [36, 16, 60, 48, 0.5, 1]),
         "d": ({"labels": np.arange(10)[None], "boxes": nines, "scores": scores}, [9, 9, 9, 9, 0.45, 9]),
@@ -155,6 +159,36 @@ def test_fewer_candidates_than_rows_is_said(tmp_path: Path) -> None:
     assert any("96 candidates" in note for note in report.notes)
 
 
+def test_half_precision_goes_in_and_out(tmp_path: Path) -> None:
+    """Input and output float16, arithmetic as the model has it."""
+    model = onnx.load(str(heads.yolov8(tmp_path / "in.onnx")))
+    graph = model.graph
+    for node in graph.node:
+        for index, name in enumerate(node.input):
+            node.input[index] = "wide" if name == "images" else name
+    graph.node.insert(0, onnx.helper.make_node("Cast", ["images"], ["wide"], to=onnx.TensorProto.FLOAT))
+    graph.node.append(onnx.helper.make_node("Cast", ["output0"], ["half"], to=onnx.TensorProto.FLOAT16))
+    graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.FLOAT16
+    graph.output[0].CopyFrom(onnx.helper.make_tensor_value_info("half", onnx.TensorProto.FLOAT16, None))
+    onnx.save(model, str(tmp_path / "half.onnx"))
+
+    report = fold(tmp_path / "half.onnx", tmp_path / "out.onnx")
+
+    assert max(report.differences.values()) < 1e-3
+    assert answer(tmp_path / "out.onnx").dtype == np.float32
+
+
+def test_assumed_class_names_are_said(tmp_path: Path) -> None:
+    unnamed = fold(heads.nms_free_xyxy(tmp_path / "a.onnx"), tmp_path / "out.onnx")
+    numbered = fold(heads.yolov8(tmp_path / "b.onnx"), tmp_path / "out.onnx")
+    named = fold(tmp_path / "b.onnx", tmp_path / "out.onnx", FoldOptions(classes=("a", "b", "c"), top_k=9))
+
+    assert unnamed.card.classes[:2] == ("person", "bicycle")
+    assert "COCO" in unnamed.notes[0]
+    assert "class_0" in numbered.notes[0]
+    assert named.notes == ()
+
+
 def refused(source: Path, options: FoldOptions | None = None) -> str:
     """The refusal's text; nothing may have been written."""
     target = source.with_name("out.onnx")
@@ -197,17 +231,16 @@ def test_pictures_that_leak_into_each_other_are_refused(tmp_path: Path) -> None:
     assert "differ" in refused(net.save(tmp_path / "in.onnx", "output0"))
 
 
-def merged(path: Path, *frozen: int) -> tuple[Path, str]:
-    """A head [1, 96, 6] that takes a detour through a frozen shape; also the name of the node that goes there."""
+def merged(path: Path, *frozen: int) -> Path:
+    """A head [1, 96, 6] that takes a detour through a frozen shape."""
     net = heads.Net()
     away = net.op("Reshape", net.level(8, 6), net.ints(*frozen))
-    name = net.nodes[-1].name
-    back = net.op("Reshape", away, net.ints(1, 6, 96))
-    return net.save(path, net.op("Transpose", back, output="output0", perm=[0, 2, 1])), name
+    back = net.op("Mul", net.op("Reshape", away, net.ints(1, 6, 96)), net.const(100.0))
+    return net.save(path, net.op("Transpose", back, output="output0", perm=[0, 2, 1]))
 
 
 def test_a_batch_merged_with_attention_heads_is_freed(tmp_path: Path) -> None:
-    source, _ = merged(tmp_path / "in.onnx", 2, 3, 96)
+    source = merged(tmp_path / "in.onnx", 2, 3, 96)
 
     report = fold(source, tmp_path / "out.onnx", FoldOptions(width_px=160, height_px=64))
 
@@ -216,10 +249,10 @@ def test_a_batch_merged_with_attention_heads_is_freed(tmp_path: Path) -> None:
 
 
 def test_a_batch_merged_with_the_size_is_refused_by_name(tmp_path: Path) -> None:
-    source, name = merged(tmp_path / "in.onnx", 6 * 8, 12)
+    source = merged(tmp_path / "in.onnx", 6 * 8, 12)
 
     assert fold(source, tmp_path / "own.onnx").card.input_w == 96
-    assert name in refused(source, FoldOptions(width_px=160, height_px=128))
+    assert "node Reshape_" in refused(source, FoldOptions(width_px=160, height_px=128))
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from pipelines.errors import ModelError
-from pipelines.model.recognise import recognise
+from pipelines.model.recognise import recognise, settle_unit
 
 CASES: dict[str, tuple[dict[str, tuple[int, ...]], tuple[int, int], int]] = {
     "yolox": ({"output": (1, 3549, 85)}, (416, 416), 80),
@@ -36,6 +37,16 @@ def test_public_heads(case: str) -> None:
 def test_a_person_may_say_what_shapes_cannot() -> None:
     assert recognise({"output": (1, 3549, 85)}, (416, 416), "yolox_decoded").name == "yolox_decoded"
     assert recognise({"output": (1, 300, 6)}, (640, 640), "nms_free_cxcywh").classes == 2
+
+
+def test_centres_in_0_to_1_are_told_from_corners_in_px() -> None:
+    head = recognise({"output": (1, 300, 6)}, (640, 640))
+    unit = np.full((300, 4), 0.5, np.float32)
+
+    assert settle_unit(head, unit).name == "nms_free_ranked"
+    assert settle_unit(head, unit, "nms_free_xyxy").name == "nms_free_xyxy"
+    assert settle_unit(head, unit * 4).name == "nms_free_xyxy"
+    assert settle_unit(head, unit * 0).name == "nms_free_xyxy"
 
 
 @pytest.mark.parametrize(
