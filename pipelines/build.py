@@ -23,6 +23,7 @@ from pipelines.event.snapshot import SnapshotOptions, Snapshotter
 from pipelines.framepath import FramePath, PathOptions, PathParts
 from pipelines.gate.motion import MotionGate, MotionOptions
 from pipelines.gate.open import OpenGate
+from pipelines.gate.packet import PacketGate, PacketGateOptions
 from pipelines.inflight import InFlight
 from pipelines.ingest import Pump, PumpParts
 from pipelines.prefilter.presence import PresenceGate, PresenceModel, PresenceOptions
@@ -58,6 +59,8 @@ class CameraSpec(Protocol):
     def watch(self) -> WatchOptions: ...
     @property
     def backoff(self) -> BackoffOptions: ...
+    @property
+    def gate(self) -> PacketGateOptions: ...
     @property
     def validity(self) -> ValidityOptions: ...
     @property
@@ -104,7 +107,7 @@ class CameraMaker:
                 camera=camera,
                 ledger=ledger,
                 source=source,
-                gate=OpenGate(),
+                gate=PacketGate(spec.gate, source.paced) if spec.gate.enabled else OpenGate(),
                 permit=lambda arrival_ns: nullcontext(),
                 path=path,
                 watch=lambda now_ns: StreamWatch(now_ns, spec.watch),

@@ -23,6 +23,7 @@ from pipelines.event.episode import EpisodeOptions
 from pipelines.event.snapshot import SnapshotOptions
 from pipelines.framepath import PathOptions
 from pipelines.gate.motion import MotionOptions
+from pipelines.gate.packet import PacketGateOptions
 from pipelines.prefilter.presence import PresenceOptions
 from pipelines.prefilter.validity import ValidityOptions
 from pipelines.source.backoff import BackoffOptions
@@ -120,6 +121,7 @@ class CameraDefaults(PathOptions, frozen=True, extra="forbid"):
     watch: WatchOptions = Field(WatchOptions(), description="When a connected camera counts as stalled.")
     backoff: BackoffOptions = Field(BackoffOptions(), description="Waiting times between attempts to connect.")
     color: ColorOptions = Field(ColorOptions(), description="What the pixels mean.")
+    gate: PacketGateOptions = Field(PacketGateOptions(), description="When packets are worth a decoder.")
     validity: ValidityOptions = Field(ValidityOptions(), description="When a picture says nothing.")
     motion: MotionOptions = Field(MotionOptions(), description="When a picture counts as still.")
     presence: PresenceOptions = Field(PresenceOptions(), description="When a picture counts as empty.")

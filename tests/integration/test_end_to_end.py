@@ -27,6 +27,7 @@ from tests.servers.kcat import read_topic
 
 INPUT_WH = (416, 256)
 OPEN_GATES: dict[str, Any] = {
+    "gate": {"enabled": False},
     "motion": {"enabled": False},
     "presence": {"enabled": False},
     "validity": {"enabled": False},

@@ -1,0 +1,62 @@
+"""The packet gate of one camera: reads each packet's headers, scores it, keeps its group, and decides."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pipelines.gate.bitstream import PacketReader
+from pipelines.gate.gop import Gop, GopOptions
+from pipelines.gate.score import ScoreOptions, Scorer
+from pipelines.gate.sleep import Gate, SleepGate, SleepOptions, SleepStatistics
+from pipelines.values import Action, Packet, StreamInfo
+
+
+class PacketGateOptions(SleepOptions, ScoreOptions, GopOptions, frozen=True, extra="forbid"):
+    """The decision before the decoder."""
+
+
+class PacketGate:
+    """Implements contracts.PacketGate. Pump thread; `trigger` from any. Costs some 15 us per packet."""
+
+    def __init__(self, options: PacketGateOptions, paced: bool) -> None:
+        self._paced = paced
+        self._sleep = SleepGate(options)
+        self._scorer = Scorer(options)
+        self._gop = Gop(options)
+        self._reader = PacketReader("")
+
+    @property
+    def decoding(self) -> bool:
+        return self._sleep.state is Gate.AWAKE
+
+    def restart(self, info: StreamInfo) -> None:
+        """A new connection. What was learned of the stream's quiet is kept."""
+        self._reader = PacketReader(info.codec, info.extradata)
+        self._scorer.restart()
+        self._gop.clear()
+        self._sleep.restart()
+
+    def admit(self, packet: Packet) -> Action:
+        """Decide for one packet, and keep it."""
+        time_ns = packet.arrival_ns if self._paced or packet.pts_ns is None else packet.pts_ns
+        facts = self._reader.read(memoryview(packet.handle), packet.is_keyframe)
+        score = self._scorer.update(facts, time_ns)
+        self._gop.add(packet)
+        reason = self._scorer.ungateable(time_ns)
+        if not reason and not self._scorer.ready(time_ns):
+            reason = "learning what is quiet for this stream"
+        return self._sleep.admit(score, packet.is_keyframe, self._gop.whole, reason, time_ns)
+
+    def kept(self) -> Sequence[Packet]:
+        """What leads from the last key frame to the packet just admitted, without it."""
+        return self._gop.packets[:-1]
+
+    def seen(self, time_ns: int) -> None:
+        self._sleep.seen(time_ns)
+
+    def trigger(self, until_ns: int) -> None:
+        """Wake until then: an external event. Any thread."""
+        self._sleep.trigger(until_ns)
+
+    def statistics(self) -> SleepStatistics:
+        return self._sleep.statistics()
