@@ -32,7 +32,13 @@ def _fold(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--family", choices=get_args(FamilyName), help="default: recognised from names and shapes")
     parser.add_argument("--name", default="", help="in cards and alerts; default: the file's name")
     parser.add_argument("--classes", type=Path, metavar="FILE", help="class names, one a line; default: the file's own")
-    parser.add_argument("--top-k", type=int, default=100, metavar="K", help="candidates per picture (default 100)")
+    parser.add_argument(
+        "--top-k",
+        type=int,
+        default=FoldOptions().top_k,
+        metavar="K",
+        help="candidates per picture before NMS (default %(default)s)",
+    )
     parser.add_argument("--score", type=float, default=0.25, help="recommended score threshold (default 0.25)")
     parser.add_argument("--licence", default="", help="of the weights, for the card")
     parser.set_defaults(command=fold)

@@ -26,7 +26,8 @@ def resolve(color_range: ColorRange, matrix: ColorMatrix, height_px: int) -> tup
 def yuv_to_rgb(color_range: ColorRange, matrix: ColorMatrix) -> F32:
     """(3, 4) float32 `m`: RGB(0..255) = m[:, :3] @ (Y, U, V) + m[:, 3]. Arguments must be resolved.
 
-    RGB is not clipped: out-of-gamut YUV gives values a little outside 0..255, as it does in the folded model.
+    RGB is not clipped here: out-of-gamut YUV gives values outside 0..255. A folded model clips them, as every byte
+    pipeline does.
     """
     kr, kb = _KR_KB[matrix]
     kg = 1.0 - kr - kb
