@@ -19,7 +19,7 @@ SCENE = Scene(width=320, height=180, seconds=36, fps=10, gop=20, busy_s=(BUSY_S,
 
 @pytest.mark.parametrize("codec", ["h264", "hevc"])
 def test_quiet_is_slept_through_and_an_event_wakes(codec: str) -> None:
-    made = clip(replace(SCENE, codec=codec, crf=26 if codec == "h264" else 16))
+    made = clip(replace(SCENE, codec=codec, crf=26 if codec == "h264" else 22))
     source = FileSource(made.path, Ledger(), FileOptions(paced=False))
     stream = source.open()
     gate = PacketGate(PacketGateOptions(hold_s=2, heartbeat_s=5), paced=False)
