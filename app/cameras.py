@@ -45,6 +45,7 @@ class Cameras(Generic[Options]):
         self._ledgers: dict[str, Ledger] = {}
         self._stuck: list[Pump] = []
         self._changing = asyncio.Lock()
+        self._closed = False
 
     @property
     def pumps(self) -> Mapping[str, Pump]:
@@ -66,16 +67,22 @@ class Cameras(Generic[Options]):
         return all(built.pump.state is CameraState.ENDED for built in self._built.values())
 
     async def apply(self, wanted: Mapping[str, Options]) -> Changes:
-        """Make the running cameras those. Only cameras that differ are touched."""
+        """Make the running cameras those. Only cameras that differ are touched; after `close` none are.
+
+        Raises:
+            ModelError: a camera cannot be made. Nothing was changed.
+        """
         async with self._changing:
+            if self._closed:
+                return Changes((), (), ())
             old = set(self._options)
             replaced = {c for c in old & set(wanted) if self._options[c] != wanted[c]}
             stopped = old - set(wanted)
             started = set(wanted) - old
+            built = {c: self._build(c, wanted[c]) for c in wanted if c in started | replaced}
             await self._stop(replaced | stopped)
-            for camera in wanted:
-                if camera in started | replaced:
-                    self._start(camera, wanted[camera])
+            for camera, parts in built.items():
+                self._start(camera, wanted[camera], parts)
             return Changes(tuple(sorted(started)), tuple(sorted(stopped)), tuple(sorted(replaced)))
 
     async def stop_pumps(self) -> None:
@@ -86,6 +93,7 @@ class Cameras(Generic[Options]):
     async def close(self) -> None:
         """End all pumps that still run and settle everything. Accounts and last states stay readable."""
         async with self._changing:
+            self._closed = True
             await self._end_pumps([built.pump for built in self._built.values()])
             for camera in self._built:
                 self._egress.remove(camera)
@@ -94,8 +102,10 @@ class Cameras(Generic[Options]):
         for built in self._built.values():
             built.pump.tick(now_ns)
 
-    def _start(self, camera: str, options: Options) -> None:
-        built = self._make(camera, options, self._ledgers.setdefault(camera, Ledger()))
+    def _build(self, camera: str, options: Options) -> BuiltCamera:
+        return self._make(camera, options, self._ledgers.setdefault(camera, Ledger()))
+
+    def _start(self, camera: str, options: Options, built: BuiltCamera) -> None:
         self._options[camera] = options
         self._built[camera] = built
         self._egress.add(camera, built.out)
@@ -109,11 +119,14 @@ class Cameras(Generic[Options]):
             self._egress.remove(camera)
 
     async def _end_pumps(self, pumps: list[Pump]) -> None:
-        pumps = [pump for pump in pumps if pump.alive]
+        pumps = [pump for pump in pumps if pump.alive and pump not in self._stuck]
         for pump in pumps:
             pump.stop()
         if pumps:
-            self._stuck += await asyncio.to_thread(_join, pumps)
+            stuck = await asyncio.to_thread(_join, pumps)
+            for pump in stuck:
+                pump.disown()
+            self._stuck += stuck
 
 
 def _join(pumps: list[Pump]) -> list[Pump]:

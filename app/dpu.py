@@ -18,7 +18,7 @@ from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from app.cameras import Cameras
+from app.cameras import Cameras, Changes
 from app.config.camera import CameraConfig
 from app.config.deployment import Config
 from app.config.worker import WorkerDeployment
@@ -32,7 +32,7 @@ from pipelines import build
 from pipelines.accounting import Ledger
 from pipelines.contracts import Sink
 from pipelines.egress import Egress
-from pipelines.errors import ConfigError, FramegateError, ModelError
+from pipelines.errors import FramegateError, ModelError
 from pipelines.inflight import InFlight
 from pipelines.values import CameraHealth
 
@@ -76,6 +76,7 @@ class Dpu:
         self.egress = Egress(self.inflight, self.sinks, measure.result, measure.alert, self._worker_changed)
         self._cameras_of = build.CameraMaker(self.inflight, self._told, config.stagger, config.model.presence)
         self.cameras: Cameras[CameraConfig] = Cameras(self._make_camera, self.egress)
+        self._applying = asyncio.Lock()
         self._stopping = asyncio.Event()
         self._forced = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -115,14 +116,18 @@ class Dpu:
         """Read the configuration again; only cameras that changed restart. A bad file changes nothing."""
         if self._reload is None:
             return
-        self._notifier.reloading()
-        try:
-            fresh = await asyncio.to_thread(self._reload)
-        except ConfigError as error:
-            self.measure.log.error("reload.refused", problems=str(error).splitlines())
-            self._notifier.ready("the new configuration was refused")
-            return
-        changes = await self.cameras.apply(_enabled(fresh))
+        async with self._applying:  # so that of two reloads the later one's file counts
+            self._notifier.reloading()
+            try:
+                fresh = await asyncio.to_thread(self._reload)
+                changes = await self.cameras.apply(_enabled(fresh))
+            except FramegateError as error:
+                self.measure.log.error("reload.refused", problems=str(error).splitlines())
+                self._notifier.ready("the new configuration was refused")
+                return
+            self._reloaded(fresh, changes)
+
+    def _reloaded(self, fresh: Config, changes: Changes) -> None:
         fixed = [name for name in Config.model_fields if name not in ("cameras", "defaults", "camera_files")]
         needs_restart = [name for name in fixed if getattr(fresh, name) != getattr(self.config, name)]
         self.config = self.config.model_copy(update={"cameras": fresh.cameras, "defaults": fresh.defaults})
@@ -157,7 +162,8 @@ class Dpu:
     async def _serve(self, group: asyncio.TaskGroup) -> None:
         await self._first_of(self.measure.worker_attached.wait(), self._stopping.wait(), timeout_s=ATTACH_S)
         if not self._stopping.is_set():
-            await self.cameras.apply(_enabled(self.config))
+            async with self._applying:
+                await self.cameras.apply(_enabled(self.config))
             self._started.set()
             self._notifier.ready(f"{len(self.cameras.pumps)} cameras")
             self.measure.log.info("ready", cameras=len(self.cameras.pumps))

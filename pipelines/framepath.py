@@ -118,7 +118,7 @@ class FramePath:
             self._parts.presence.reset()
 
     def stop(self) -> None:
-        """Wait for no slot any more. Any thread."""
+        """From here on every picture is `stopped`, also one that waits for a slot. Any thread."""
         self._stopping = True
 
     def frame(self, frame: Frame, read_ns: int, decoded_ns: int) -> int | None:
@@ -128,6 +128,9 @@ class FramePath:
             The picture's scene time if something is there, which keeps the camera awake; else None.
         """
         parts = self._parts
+        if self._stopping:
+            parts.ledger.settle(frame.sequence, Outcome.STOPPED)
+            return None
         time_ns = self._clock.time_ns(frame.pts_ns, frame.arrival_ns)
         if not self._pacer.due(time_ns):
             parts.ledger.settle(frame.sequence, Outcome.PACED)

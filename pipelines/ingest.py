@@ -54,6 +54,7 @@ class Pump:
     def __init__(self, parts: PumpParts) -> None:
         self._parts = parts
         self._stop = threading.Event()
+        self._disowned = False
         self._thread = threading.Thread(target=self._run, name=f"pump[{parts.camera}]", daemon=True)
         self._stream: Stream | None = None
         self._watch = parts.watch(time.monotonic_ns())
@@ -87,6 +88,10 @@ class Pump:
         self._stop.set()
         self._parts.path.stop()
         self._interrupt()
+
+    def disown(self) -> None:
+        """It did not end in time and is set aside: say nothing more in the name of a camera that others have now."""
+        self._disowned = True
 
     @property
     def alive(self) -> bool:
@@ -122,6 +127,8 @@ class Pump:
 
     def _say(self, state: CameraState, reason: str = "") -> None:
         self.state, self.reason = state, reason
+        if self._disowned:
+            return
         wall_ms = time.time_ns() // 1_000_000
         self._parts.tell(CameraHealth(self._parts.camera, state, wall_ms, reason))
 

@@ -13,6 +13,7 @@ from tests.integration.pipe import Config, balanced, until
 LONG = os.environ.get("FRAMEGATE_LONG") == "1"
 """Run faults as long as the acceptance asks for, not as long as a suite can wait."""
 OPEN: Config = {
+    "gate": {"enabled": False},
     "motion": {"enabled": False},
     "presence": {"enabled": False},
     "validity": {"enabled": False},

@@ -36,8 +36,8 @@ HEALTHY = ("well0", "well1", "well2", "well3")
 PHASE_S = 5.0
 """500 frames of the four healthy cameras: the p99 is the fifth worst."""
 MOST_RATIO, LEAST_MS = 1.5, 20.0
-"""The p99 may grow by half, or by 20 ms where half is less than the scheduling noise of a machine with other tenants
-(in one phase alone, idle, p99 is 3-8 ms; a camera that really held others up would hold them for a timeout, seconds)."""
+"""The p99 may grow by half, or by 20 ms where half is less than the noise of a machine that has other things to do. A
+camera that holds others up does so for the length of a timeout: seconds."""
 ATTEMPTS = 3
 DEFAULTS: Config = OPEN | {
     "analyse_fps": 0,
