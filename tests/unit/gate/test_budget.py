@@ -216,6 +216,17 @@ def test_nobody_starves(cameras: list[tuple[float, Priority]], dear: bool) -> No
     assert max(world.longest_s.values(), default=0.0) <= bound_s
 
 
+def test_a_dear_stream_is_not_overtaken_for_ever_by_cheap_ones() -> None:
+    """It costs more than the floor's share, so it is served when the floor is empty: that must be let happen."""
+    costs = {**{f"high{i}": 0.1 for i in range(10)}, **{f"low{i}": 0.09 for i in range(10)}, "dear": 0.5}
+    priorities = {camera: Priority.HIGH if camera.startswith("high") else Priority.LOW for camera in costs}
+    world = World(budget(cores=1.0, patience_s=10.0, floor_hold_s=2.0), costs, priorities)
+
+    world.run(200)
+
+    assert world.longest_s["dear"] <= 10.0 + (2.0 + 1.6) * 11 + 2.0
+
+
 Call = tuple[str, str, float, Priority]
 calls = st.lists(
     st.tuples(
@@ -229,7 +240,8 @@ calls = st.lists(
 
 
 def play(calls: list[Call], until: int | None = None) -> tuple[DecodeBudget, list[object], int]:
-    full, answers, now_ns = budget(cores=1.0, patience_s=5), [], 0
+    full, now_ns = budget(cores=1.0, patience_s=5), 0
+    answers: list[object] = []
     for name, camera, amount, priority in calls[:until]:
         now_ns += S // 3
         if name == "want":
