@@ -55,7 +55,7 @@ _SHAPE = (96, 160)
 _SAMPLE_STEP_PX = 4
 """A row's bands and the picture's typical noise are read off each fourth pixel."""
 _WARMUP_FRAMES = 8
-_RELEARN_NS = 2_000_000_000
+_RELEARN_NS = 5_000_000_000
 _FIRST_NOISE_LEVELS = 1.0
 _NOISE_CAP_LEVELS = 6.0
 """One sample of noise counts for no more than this, so that a passing thing does not make its path blind."""
@@ -74,7 +74,8 @@ levels. (Its own noise would not do: what fidgets makes its own.)"""
 
 
 class MotionGate:
-    """One camera's background, noise and verdict. Deterministic, no clock. One thread. About 60 us per still frame.
+    """One camera's background, noise and verdict. Deterministic, no clock. One thread. 60 us per still frame, 120 where
+    things move.
 
     Per frame: fit the global light (gain and offset) and carry the background to it; subtract; take out what is common
     to a whole row (the bands that mains light makes with a rolling shutter); average 3x3; compare with a threshold per
@@ -94,7 +95,6 @@ class MotionGate:
         self._watched_px = max(int(self._watched.sum()), 1)
         self._light = LightFit()
         self._background: F32 = np.zeros(_SHAPE, np.float32)
-        self._raw: F32 = np.zeros(_SHAPE, np.float32)
         self._change: F32 = np.zeros(_SHAPE, np.float32)
         self._noise: F32 = np.zeros(_SHAPE, np.float32)
         self._inverse: F32 = np.zeros(_SHAPE, np.float32)
@@ -116,12 +116,13 @@ class MotionGate:
         ratio *= self._inverse
         score = float(ratio.max())
         changed = cv2.compare(ratio, 1.0, cv2.CMP_GE) if score >= 1.0 else None
-        if self._new_scene(changed, time_ns):
+        changed_px = cv2.countNonZero(changed) if changed is not None else 0
+        if self._new_scene(changed_px, time_ns):
             self._start(thumbnail, time_ns)
             return MotionVerdict(True, score, True)
         warm = self._warm(time_ns)
         self._learn(thumbnail, before, changed if warm else None, passed_s)
-        if changed is not None and warm and self._has_blob(changed):
+        if changed is not None and warm and changed_px >= self._options.least_px and self._has_blob(changed):
             self._hold_until_ns = time_ns + int(self._options.hold_s * 1e9)
         held = self._hold_until_ns is not None and time_ns <= self._hold_until_ns
         return MotionVerdict(held or not warm, score, False)
@@ -165,21 +166,19 @@ class MotionGate:
             cv2.addWeighted(self._background, gain, self._background, 0.0, offset, dst=self._background)
             np.clip(self._background, 0.0, 255.0, out=self._background)
             self._light.carried(gain, offset)
-        np.subtract(thumbnail, self._background, out=self._raw)
-        votes = np.clip(self._raw[:, ::_SAMPLE_STEP_PX], -_BAND_LEVELS, _BAND_LEVELS)
-        change: F32 = cv2.blur(self._raw - cv2.reduce(votes, 1, cv2.REDUCE_AVG), (3, 3))
+        raw = thumbnail - self._background
+        votes = np.clip(raw[:, ::_SAMPLE_STEP_PX], -_BAND_LEVELS, _BAND_LEVELS)
+        change: F32 = cv2.blur(raw - cv2.reduce(votes, 1, cv2.REDUCE_AVG), (3, 3))
         return change
 
     def _has_blob(self, changed: U8) -> bool:
         """Are enough changed pixels close together? changed: (96, 160) uint8, 255 where changed."""
-        if cv2.countNonZero(changed) < self._options.least_px:
-            return False
         density = cv2.boxFilter(changed, cv2.CV_16U, _BLOB_PX, normalize=False, borderType=cv2.BORDER_CONSTANT)
         return bool(density.max() >= 255 * self._options.least_px)
 
-    def _new_scene(self, changed: U8 | None, time_ns: int) -> bool:
+    def _new_scene(self, changed_px: int, time_ns: int) -> bool:
         """Has most of the picture been another one for long enough?"""
-        if changed is None or cv2.countNonZero(changed) < self._options.scene_fraction * self._watched_px:
+        if changed_px < self._options.scene_fraction * self._watched_px:
             self._scene_since_ns = None
             return False
         if self._scene_since_ns is None:
@@ -201,12 +200,11 @@ class MotionGate:
             self._standing.update(calm, passed_s)
             follows = cv2.bitwise_not(cv2.dilate(changed, _SPREAD))
             cv2.accumulateWeighted(thumbnail, self._background, weight, mask=follows)
+            self._absorb(thumbnail, changed)
         cv2.threshold(step, _NOISE_CAP_LEVELS / _STEP_TO_DEVIATION, 0.0, cv2.THRESH_TRUNC, dst=step)
         share = min(passed_s / self._options.noise_s, _NOISE_WEIGHT_LIMIT) if warm else 1.0 / self._frames
         cv2.addWeighted(self._noise, 1.0 - share, step, share * _STEP_TO_DEVIATION, 0.0, dst=self._noise)
         if not warm or self._last_ns - self._learned_ns >= _RELEARN_NS:
-            if changed is not None:
-                self._absorb(thumbnail, changed)
             self._relearn(self._last_ns)
 
     def _absorb(self, thumbnail: U8, changed: U8) -> None:

@@ -35,9 +35,10 @@ class Standing:
         np.putmask(self._since_s, calm == 0, self._seen_s)
 
     def take(self, changed: U8, least_s: float) -> npt.NDArray[np.bool_] | None:
-        """What has stood long enough, as a whole, with the soft edge around it; it stands no longer afterwards.
+        """What has stood long enough, as a whole, with the soft edge around it.
 
-        As a whole: once a pixel has stood for `least_s`, all that stood half as long go with it.
+        As a whole: once a pixel has stood for `least_s`, all that stood half as long are asked. What is taken, and what
+        is refused because most around it does not stand, begins to stand anew.
 
         Args:
             changed: (96, 160) uint8, nonzero where changed.
@@ -51,5 +52,5 @@ class Standing:
         changing = (changed > 0).astype(np.float32)
         most = cv2.blur(stood, _AROUND_PX) >= _STANDING_SHARE * cv2.blur(changing, _AROUND_PX)
         region: npt.NDArray[np.bool_] = cv2.dilate((most & (stood > 0)).astype(np.uint8), _SPREAD).astype(bool)
-        self._since_s[region] = self._seen_s
+        self._since_s[region | (stood > 0)] = self._seen_s
         return region

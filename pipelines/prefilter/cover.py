@@ -43,7 +43,7 @@ class Cover:
         self.covered = False
 
     def look(self, y: U8, now_ns: int) -> bool:
-        """Judge one picture and learn from it, about once a second. y: (h, w) uint8 luma. About 150 us at 1080p."""
+        """Judge one picture and learn from it, about once a second. y: (h, w) uint8 luma. About 90 us at 1080p."""
         value = detail(y)
         if self._usual is None:
             self._usual = value

@@ -52,7 +52,7 @@ _SPECK_LEVELS = 32
 class Validity:
     """One camera's verdict, remembered between looks. Pure: time is an argument. Pump thread.
 
-    A sound picture is looked at once per `interval_s` (about 0.2 ms at 1080p) and at each key frame (15 us unless it
+    A sound picture is looked at once per `interval_s` (about 0.1 ms at 1080p) and at each key frame (15 us unless it
     looks frozen). An invalid one is looked at in every frame, so that the first sound frame goes on; only detail, which
     must stay low for seconds anyway, keeps to the interval.
     """
