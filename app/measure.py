@@ -126,6 +126,9 @@ class Measure:
                 picture=self._pictures.get(camera),
                 connects=pump.connects if pump else 0,
                 decoded=pump.decoded if pump else 0,
+                decode_s=pump.decode_ns / 1e9 if pump else 0.0,
+                catch_up_s=pump.catch_up_ns / 1e9 if pump else 0.0,
+                gate=pump.gate.statistics() if pump else None,
                 alerts=self._alerts.get(camera, 0),
             )
         return out

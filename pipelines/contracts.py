@@ -81,6 +81,20 @@ class Decoder(Protocol):
 # --- gates (gate/, prefilter/): packet or frame -> go on, or an outcome --------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class GateStatistics:
+    """A packet gate's counters since start."""
+
+    state: str
+    """asleep, waking or awake."""
+    wakes: int
+    false_wakes: int
+    """Wake-ups after which the picture gates saw nothing."""
+    glances: int
+    reason: str
+    """Why the camera is awake though nothing is seen: it cannot be gated, or is still being learned."""
+
+
 class PacketGate(Protocol):
     """The one decision point before the decoder. One per camera; pump thread."""
 
@@ -99,6 +113,8 @@ class PacketGate(Protocol):
 
     def seen(self, time_ns: int) -> None:
         """A picture of that (scene) time showed something: stay awake."""
+
+    def statistics(self) -> GateStatistics: ...
 
 
 class Presence(Protocol):

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -65,6 +65,10 @@ class Pump:
         self.reason = ""
         self.connects = 0
         self.decoded = 0
+        self.decode_ns = 0
+        """CPU time of the decoder: awake, catch-up and glances."""
+        self.catch_up_ns = 0
+        """Of that, what only brought a decoder to the packet that woke the camera."""
         self.error: BaseException | None = None
         """What ended the thread if it was a bug; the owner reports it."""
 
@@ -75,6 +79,10 @@ class Pump:
     @property
     def ledger(self) -> Ledger:
         return self._parts.ledger
+
+    @property
+    def gate(self) -> PacketGate:
+        return self._parts.gate
 
     @property
     def path(self) -> FramePath:
@@ -225,14 +233,21 @@ class Pump:
     def _catch_up(self, packet: Packet, stream: Stream) -> None:
         """Bring a fresh decoder from the last key frame to this packet. What comes out is asleep already."""
         decoder = self._awake(stream, packet)
+        before_ns = self.decode_ns
         with self._parts.permit(packet.arrival_ns):
             for kept in self._parts.gate.kept():
-                for item in decoder.decode(kept):
-                    assert item.sequence < self._live_from
+                self._timed(decoder, kept)
+        self.catch_up_ns += self.decode_ns - before_ns
 
     def _decode(self, packet: Packet, decoder: Decoder, read_ns: int) -> None:
-        for item in decoder.decode(packet):
+        for item in self._timed(decoder, packet):
             self._decoded(item, read_ns)
+
+    def _timed(self, decoder: Decoder, packet: Packet) -> Sequence[Frame | Undecodable]:
+        began_ns = time.thread_time_ns()
+        items = decoder.decode(packet)
+        self.decode_ns += time.thread_time_ns() - began_ns
+        return items
 
     def _fall_asleep(self, read_ns: int) -> None:
         """Take what is still inside the decoder, and let it go."""

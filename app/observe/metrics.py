@@ -80,6 +80,28 @@ def _cameras(snapshot: ObservedSnapshot) -> Iterator[Metric]:
             lambda c: c.ledger.imbalance,
         ),
         _by_camera(CounterMetricFamily, "decoded_frames", "Pictures out of the decoder.", cameras, lambda c: c.decoded),
+        _by_camera(CounterMetricFamily, "decode_seconds", "CPU of the decoder.", cameras, lambda c: c.decode_s),
+        _by_camera(
+            CounterMetricFamily,
+            "wakes",
+            "Wake-ups by the packet gate.",
+            cameras,
+            lambda c: c.gate.wakes if c.gate else 0,
+        ),
+        _by_camera(
+            CounterMetricFamily,
+            "false_wakes",
+            "Wake-ups after which nothing was seen.",
+            cameras,
+            lambda c: c.gate.false_wakes if c.gate else 0,
+        ),
+        _by_camera(
+            GaugeMetricFamily,
+            "asleep",
+            "1: packets are read and not decoded.",
+            cameras,
+            lambda c: c.gate is not None and c.gate.state == "asleep",
+        ),
         _by_camera(CounterMetricFamily, "connects", "Connections opened.", cameras, lambda c: c.connects),
         _by_camera(CounterMetricFamily, "camera_alerts", "Episodes begun, per camera.", cameras, lambda c: c.alerts),
         _by_camera(

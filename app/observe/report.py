@@ -71,6 +71,9 @@ def _camera(camera: CameraObserved) -> dict[str, Any]:
         "causes": causes,
         "due": ledger.due,
         "decoded": camera.decoded,
+        "decode_s": round(camera.decode_s, 3),
+        "catch_up_s": round(camera.catch_up_s, 3),
+        "gate": _fields(camera.gate) if camera.gate else None,
         **camera_state(camera),
     }
 

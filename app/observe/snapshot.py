@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from app.observe.latency import EMPTY, LatencySnapshot
 from pipelines.accounting import LedgerSnapshot
-from pipelines.contracts import LaneStatistics, SinkStatistics
+from pipelines.contracts import GateStatistics, LaneStatistics, SinkStatistics
 from pipelines.values import CameraState, Cause, Timeline
 
 
@@ -37,6 +37,11 @@ class CameraObserved:
     """black, white, frozen, covered; None when the picture is sound."""
     connects: int = 0
     decoded: int = 0
+    decode_s: float = 0.0
+    """CPU time of its decoder."""
+    catch_up_s: float = 0.0
+    """Of that, what only brought a decoder to the packet that woke the camera."""
+    gate: GateStatistics | None = None
     alerts: int = 0
 
 

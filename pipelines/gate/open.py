@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pipelines.contracts import GateStatistics
 from pipelines.values import Action, Packet, StreamInfo
 
 
@@ -26,3 +27,6 @@ class OpenGate:
 
     def seen(self, time_ns: int) -> None:
         """Awake anyway."""
+
+    def statistics(self) -> GateStatistics:
+        return GateStatistics("awake", 0, 0, 0, "the packet gate is switched off")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pipelines.contracts import GateStatistics
 from pipelines.gate.bitstream import PacketReader
 from pipelines.gate.gop import Gop, GopOptions
 from pipelines.gate.score import ScoreOptions, Scorer
-from pipelines.gate.sleep import Gate, SleepGate, SleepOptions, SleepStatistics
+from pipelines.gate.sleep import Gate, SleepGate, SleepOptions
 from pipelines.values import Action, Packet, StreamInfo
 
 
@@ -58,5 +59,5 @@ class PacketGate:
         """Wake until then: an external event. Any thread."""
         self._sleep.trigger(until_ns)
 
-    def statistics(self) -> SleepStatistics:
+    def statistics(self) -> GateStatistics:
         return self._sleep.statistics()

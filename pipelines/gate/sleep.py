@@ -17,11 +17,11 @@ wake a camera once per hold, not for ever.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 from pydantic import BaseModel, Field
 
+from pipelines.contracts import GateStatistics
 from pipelines.values import Action
 
 
@@ -44,19 +44,6 @@ class Gate(StrEnum):
     ASLEEP = "asleep"
     WAKING = "waking"
     AWAKE = "awake"
-
-
-@dataclass(frozen=True, slots=True)
-class SleepStatistics:
-    """Counters of one camera since start."""
-
-    state: Gate
-    wakes: int
-    false_wakes: int
-    """Wake-ups after which the picture gates saw nothing."""
-    glances: int
-    reason: str
-    """Why the camera is awake though nothing is seen: it cannot be gated, or is still being learned."""
 
 
 class SleepGate:
@@ -137,5 +124,5 @@ class SleepGate:
         self._wakes += 1
         return Action.WAKE
 
-    def statistics(self) -> SleepStatistics:
-        return SleepStatistics(self._state, self._wakes, self._false_wakes, self._glances, self._reason)
+    def statistics(self) -> GateStatistics:
+        return GateStatistics(self._state.value, self._wakes, self._false_wakes, self._glances, self._reason)
