@@ -36,6 +36,9 @@ def resolve(
         ModelError: no such model, it cannot be folded, or it is folded already for another size or family.
     """
     cache = cache or default_cache()
+    ready = SHIPPED_FOLDER / f"{name}.folded.onnx"
+    if name in SHIPPED and size_wh is family is options is None and ready.is_file():
+        return ready
     source, known = _find(str(name), cache)
     options = options or known
     if size_wh is not None:
