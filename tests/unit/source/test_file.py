@@ -49,7 +49,8 @@ def test_as_fast_as_possible(clip: Path) -> None:
     packets = read_all(stream)
 
     assert not source.paced
-    assert stream.info == StreamInfo("h264", 128, 96, 25.0)
+    assert stream.info == StreamInfo("h264", 128, 96, 25.0, stream.info.extradata)
+    assert stream.info.extradata[:1] == b"\x01"  # avcC
     assert [packet.sequence for packet in packets] == list(range(50))
     assert sorted(packet.pts_ns or 0 for packet in packets)[-1] >= 49 * FRAME_NS
     assert [packet.is_keyframe for packet in packets].count(True) == 5
