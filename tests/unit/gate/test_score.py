@@ -1,0 +1,216 @@
+"""The score finds what stands out of a stream's own quiet, whatever the stream's rate, control and shape."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from math import exp
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipelines.gate.bitstream import PacketFacts
+from pipelines.gate.bitstream_bits import SliceType
+from pipelines.gate.predictor import Predictor
+from pipelines.gate.score import ScoreOptions, Scorer
+
+SECOND = 1_000_000_000
+FPS = 25
+OPTIONS = ScoreOptions()
+WORTH_A_LOOK = 2.5
+
+
+def packet(size: float, qp: int | None = 28, key: bool = False) -> PacketFacts:
+    return PacketFacts(round(size), key, True, SliceType.I if key else SliceType.P, qp, None, False)
+
+
+def quiet(seconds: float, seed: int = 1, gop: int = 50, size: float = 6000, noise: float = 0.2) -> list[PacketFacts]:
+    """A still picture with sensor noise: log-normal sizes, key frames ten times as large."""
+    rng = random.Random(seed)
+    return [
+        packet(
+            size * rng.lognormvariate(0, noise) if n % gop else 10 * size * rng.lognormvariate(0, 0.02),
+            28,
+            n % gop == 0,
+        )
+        for n in range(round(seconds * FPS))
+    ]
+
+
+def active(packets: Sequence[PacketFacts], first: int, count: int, factor: float) -> list[PacketFacts]:
+    """The same, with `count` packets larger."""
+    inside = range(first, first + count)
+    return [
+        replace(p, payload_bytes=round(p.payload_bytes * factor)) if n in inside and not p.is_key else p
+        for n, p in enumerate(packets)
+    ]
+
+
+def scores(packets: Sequence[PacketFacts], options: ScoreOptions = OPTIONS, fps: float = FPS) -> list[float]:
+    scorer: Predictor = Scorer(options)
+    return [scorer.update(facts, round(n / fps * SECOND)) for n, facts in enumerate(packets)]
+
+
+def test_noise_alone_is_quiet() -> None:
+    """Five minutes, after the learning: fewer than one packet in fifty above the threshold."""
+    late = scores(quiet(300))[20 * FPS :]
+
+    assert sum(score > WORTH_A_LOOK for score in late) < 0.02 * len(late)
+
+
+@pytest.mark.parametrize("factor", [1.5, 2.0, 4.0])
+def test_activity_shows_within_a_second(factor: float) -> None:
+    first = 40 * FPS
+    packets = active(quiet(45), first, 5 * FPS, factor)
+
+    late = scores(packets)[first : first + FPS]
+
+    assert max(late) > 2 * WORTH_A_LOOK
+
+
+def test_one_packet_alone_wakes_nobody() -> None:
+    first = 40 * FPS + 3
+    packets = active(quiet(42), first, 1, 50.0)
+
+    assert max(scores(packets)[first:]) < WORTH_A_LOOK
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.floats(0.1, 50))
+def test_the_bit_rate_of_the_stream_does_not_matter(scale: float) -> None:
+    """Up to the 64 bytes that an empty picture takes."""
+    packets = active(quiet(20, size=20_000), 18 * FPS, FPS, 2.0)
+    scaled = [replace(p, payload_bytes=round(p.payload_bytes * scale)) for p in packets]
+
+    assert scores(scaled)[-1] == pytest.approx(scores(packets)[-1], rel=0.15, abs=0.3)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.randoms(use_true_random=False))
+def test_what_the_encoder_moves_between_size_and_qp_does_not_matter(rng: random.Random) -> None:
+    """At the stream's rate of exchange: a rate control that plays with QP hides nothing and invents nothing."""
+    packets = active(quiet(20, size=200_000), 18 * FPS, FPS, 2.0)
+    moved = []
+    for p in packets:
+        steps = rng.randrange(-4, 5)
+        moved.append(packet(p.payload_bytes * exp(-steps * OPTIONS.ln_per_qp), 28 + steps, p.is_key))
+
+    assert scores(moved) == pytest.approx(scores(packets), rel=0.05, abs=0.1)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.floats(1, 5), st.floats(0, 5), st.integers(1, 25))
+def test_a_stronger_burst_has_no_lower_score(factor: float, more: float, count: int) -> None:
+    packets = quiet(20)
+
+    weak = scores(active(packets, 500 - count, count, factor))[-1]
+    strong = scores(active(packets, 500 - count, count, factor + more))[-1]
+
+    assert strong >= weak - 1e-9
+
+
+def test_constant_bit_rate_hides_activity_from_sizes_but_not_from_qp() -> None:
+    rng = random.Random(3)
+    calm = [packet(15_000 * rng.lognormvariate(0, 0.02), 24 + rng.randrange(2)) for _ in range(40 * FPS)]
+    busy = [packet(15_000 * rng.lognormvariate(0, 0.02), 28 + rng.randrange(2)) for _ in range(2 * FPS)]
+
+    assert max(scores(calm + busy)[40 * FPS :]) > 2 * WORTH_A_LOOK
+    assert max(scores(calm + busy, ScoreOptions(ln_per_qp=0))[40 * FPS :]) < WORTH_A_LOOK
+
+
+def test_key_frames_are_only_compared_with_key_frames() -> None:
+    """Whatever the group length, also when it changes (smart GOP)."""
+    packets = quiet(60, gop=25) + quiet(60, gop=250, seed=2) + quiet(60, gop=50, seed=3)
+
+    late = scores(packets)[20 * FPS :]
+
+    assert sum(score > WORTH_A_LOOK for score in late) < 0.02 * len(late)
+
+
+def test_unknown_qp_falls_back_to_sizes() -> None:
+    packets = [replace(p, qp=None) for p in active(quiet(45), 40 * FPS, 50, 2.0)]
+
+    late = scores(packets)
+
+    assert max(late[40 * FPS :]) > 2 * WORTH_A_LOOK
+    assert sum(score > WORTH_A_LOOK for score in late[20 * FPS : 40 * FPS]) < 15
+
+
+@pytest.mark.parametrize("fps", [5, 12.5, 60])
+def test_other_frame_rates_need_as_much_time_not_as_many_packets(fps: float) -> None:
+    first = round(60 * fps)
+    packets = active(quiet(62 * fps / FPS, gop=1000), first, first, 3.0)
+
+    late = scores(packets, fps=fps)[first : first + round(fps)]
+
+    assert max(late) > WORTH_A_LOOK
+
+
+def test_what_lasts_becomes_the_quiet() -> None:
+    """Rain sets in: it wakes, and two windows later the stream sleeps again."""
+    packets = active(quiet(120), 40 * FPS, 100 * FPS, 2.0)
+
+    late = scores(packets)
+
+    assert max(late[40 * FPS : 42 * FPS]) > WORTH_A_LOOK
+    assert sum(score > WORTH_A_LOOK for score in late[100 * FPS :]) < 0.02 * 20 * FPS
+
+
+def test_after_long_activity_the_next_is_still_seen() -> None:
+    """Ten seconds of activity, five of quiet, and activity again: the first did not become the level."""
+    packets = active(active(quiet(60), 40 * FPS, 10 * FPS, 3.0), 55 * FPS, 2 * FPS, 3.0)
+
+    late = scores(packets)
+
+    assert max(late[55 * FPS : 56 * FPS]) > WORTH_A_LOOK
+
+
+def learned(packets: Sequence[PacketFacts], time_of: Callable[[int], int]) -> list[bool]:
+    scorer = Scorer(OPTIONS)
+    out = []
+    for n, facts in enumerate(packets):
+        scorer.update(facts, time_of(n))
+        out.append(scorer.ready(time_of(n)))
+    return out
+
+
+def test_it_is_ready_after_learning_and_learns_anew_after_a_long_gap() -> None:
+    gap_at = 20 * FPS
+
+    ready = learned(quiet(40), lambda n: n * SECOND // FPS + (60 * SECOND if n >= gap_at else 0))
+
+    learning = round(OPTIONS.learn_s * FPS)
+    assert ready[: gap_at + learning + 1] == [False] * learning + [True] * (gap_at - learning) + [False] * learning + [
+        True
+    ]
+
+
+def test_a_stream_that_stopped_is_not_ready_for_ever() -> None:
+    scorer = Scorer(OPTIONS)
+    for n, facts in enumerate(quiet(20)):
+        scorer.update(facts, n * SECOND // FPS)
+
+    assert scorer.ready(21 * SECOND)
+    assert not scorer.ready(60 * SECOND)
+
+
+def test_a_new_connection_keeps_the_quiet_and_forgets_the_last_second() -> None:
+    packets = active(quiet(41), 40 * FPS, FPS, 4.0)
+    scorer = Scorer(OPTIONS)
+    before = [scorer.update(facts, n * SECOND // FPS) for n, facts in enumerate(packets)]
+    scorer.restart()
+
+    after = scorer.update(packet(6000), 43 * SECOND)
+
+    assert before[-1] > WORTH_A_LOOK > after
+    assert scorer.ready(43 * SECOND)
+
+
+def test_packets_without_a_picture_change_nothing() -> None:
+    packets = quiet(20)
+    scorer = Scorer(OPTIONS)
+    last = [scorer.update(facts, n * SECOND // FPS) for n, facts in enumerate(packets)][-1]
+
+    assert scorer.update(PacketFacts(0, False, None, None, None, None, True), 20 * SECOND) == last
