@@ -78,9 +78,9 @@ def _skip_order(bits: Bits, sps: Sps, pps: Pps, idr: bool) -> None:
     bits.u(sps.frame_num_bits)
     field = False
     if not sps.frames_only:
-        field = bits.u(1) == 1
+        field = bits.flag() == 1
         if field:
-            bits.u(1)
+            bits.flag()
     if idr:
         bits.ue()
     both = pps.bottom_field_order and not field
@@ -100,14 +100,14 @@ def _skip_references(bits: Bits, sps: Sps, pps: Pps, code: int) -> None:
     """P, SP and B: number, order and weights of reference pictures."""
     bidirectional = code == 1
     if bidirectional:
-        bits.u(1)
+        bits.flag()
     refs_l0, refs_l1 = pps.refs_l0, pps.refs_l1
-    if bits.u(1):
+    if bits.flag():
         refs_l0 = bits.limited(31) + 1
         if bidirectional:
             refs_l1 = bits.limited(31) + 1
     for _ in range(2 if bidirectional else 1):
-        if bits.u(1):
+        if bits.flag():
             while bits.limited(3) != 3:
                 bits.ue()
     if pps.weighted_bipred == 1 if bidirectional else pps.weighted_pred:
@@ -119,10 +119,10 @@ def _skip_weights(bits: Bits, references: int, chroma: bool) -> None:
     if chroma:
         bits.ue()
     for _ in range(references):
-        if bits.u(1):
+        if bits.flag():
             bits.ue()
             bits.ue()
-        if chroma and bits.u(1):
+        if chroma and bits.flag():
             for _ in range(4):
                 bits.ue()
 
@@ -130,7 +130,7 @@ def _skip_weights(bits: Bits, references: int, chroma: bool) -> None:
 def _skip_marking(bits: Bits, idr: bool) -> None:
     if idr:
         bits.u(2)
-    elif bits.u(1):
+    elif bits.flag():
         while operation := bits.limited(6):
             for _ in range((0, 1, 1, 2, 1, 0, 1)[operation]):
                 bits.ue()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pipelines.gate.bitstream_bits import Bits, SliceType, Unreadable, unescape
 from pipelines.gate.bitstream_units import FILLER, OTHER, SEI, SET, SLICE, SliceHead
-from pipelines.gate.h265_references import read_reference_set
+from pipelines.gate.h265_references import used_by_slice
 from pipelines.gate.h265_sets import Pps, Sps, read_pps, read_sps
 
 _IRAP = range(16, 24)
@@ -58,10 +58,10 @@ class H265:
         """
         unit_type = head[0] >> 1 & 63
         bits = Bits(unescape(head[2:]))
-        if not bits.u(1):
+        if not bits.flag():
             raise Unreadable("not the first segment")
         if unit_type in _IRAP:
-            bits.u(1)
+            bits.flag()
         pps = self._pps.get(bits.ue())
         sps = self._sps.get(pps.sps_id) if pps else None
         if pps is None or sps is None:
@@ -78,7 +78,7 @@ class H265:
 def _qp(bits: Bits, sps: Sps, pps: Pps, code: int, *, idr: bool) -> int | None:
     """bits: after slice_type."""
     if pps.output_flag:
-        bits.u(1)
+        bits.flag()
     if sps.separate_planes:
         bits.u(2)
     references, temporal_mvp = (0, False) if idr else _references(bits, sps)
@@ -94,8 +94,8 @@ def _references(bits: Bits, sps: Sps) -> tuple[int, bool]:
     """(NumPicTotalCurr, slice_temporal_mvp_enabled_flag)."""
     bits.u(sps.poc_lsb_bits)
     sets = sps.reference_sets
-    if not bits.u(1):
-        used = read_reference_set(bits, len(sets), len(sets), sets).used
+    if not bits.flag():
+        used = used_by_slice(bits, sets)
     elif not sets:
         raise Unreadable("no reference set")
     else:
@@ -105,7 +105,7 @@ def _references(bits: Bits, sps: Sps) -> tuple[int, bool]:
         used = sets[index].used
     if sps.long_term:
         used += _long_term(bits, sps)
-    return used, sps.temporal_mvp and bits.u(1) == 1
+    return used, sps.temporal_mvp and bits.flag() == 1
 
 
 def _long_term(bits: Bits, sps: Sps) -> int:
@@ -119,7 +119,7 @@ def _long_term(bits: Bits, sps: Sps) -> int:
             used += index < len(of_sps) and of_sps[index]
         else:
             used += bits.u(sps.poc_lsb_bits + 1) & 1
-        if bits.u(1):
+        if bits.flag():
             bits.ue()
     return used
 
@@ -127,21 +127,21 @@ def _long_term(bits: Bits, sps: Sps) -> int:
 def _skip_prediction(bits: Bits, sps: Sps, pps: Pps, code: int, references: int, temporal_mvp: bool) -> None:
     """P and B: from num_ref_idx_active_override_flag to five_minus_max_num_merge_cand."""
     refs_l0, refs_l1 = pps.refs_l0, pps.refs_l1 if code == _B else 0
-    if bits.u(1):
+    if bits.flag():
         refs_l0 = bits.limited(14) + 1
         if code == _B:
             refs_l1 = bits.limited(14) + 1
     if pps.lists_modification and references > 1:
         entry_bits = (references - 1).bit_length()
         for refs in (refs_l0, refs_l1):
-            if refs and bits.u(1):
+            if refs and bits.flag():
                 bits.u(refs * entry_bits)
     if code == _B:
-        bits.u(1)
+        bits.flag()
     if pps.cabac_init:
-        bits.u(1)
+        bits.flag()
     if temporal_mvp:
-        from_l0 = code != _B or bits.u(1) == 1
+        from_l0 = code != _B or bits.flag() == 1
         if (refs_l0 if from_l0 else refs_l1) > 1:
             bits.ue()
     if pps.weighted_pred if code == _P else pps.weighted_bipred:
@@ -155,8 +155,8 @@ def _skip_prediction(bits: Bits, sps: Sps, pps: Pps, code: int, references: int,
 
 def _skip_weights(bits: Bits, references: int, chroma: bool) -> None:
     """One list's: all flags first, then the values."""
-    luma_flags = [bits.u(1) for _ in range(references)]
-    chroma_flags = [bits.u(1) for _ in range(references)] if chroma else [0] * references
+    luma_flags = [bits.flag() for _ in range(references)]
+    chroma_flags = [bits.flag() for _ in range(references)] if chroma else [0] * references
     for luma, both_chroma in zip(luma_flags, chroma_flags, strict=True):
         for _ in range(2 * luma + 4 * both_chroma):
             bits.ue()

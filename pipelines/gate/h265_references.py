@@ -27,13 +27,24 @@ class ReferenceSet:
         return sum(used for _, used in self.before) + sum(used for _, used in self.after)
 
 
-def read_reference_set(bits: Bits, index: int, count: int, known: Sequence[ReferenceSet]) -> ReferenceSet:
-    """st_ref_pic_set(index). `count`: how many the sequence has; index == count: in a slice. Raises Unreadable."""
-    if index and bits.u(1):
-        back = bits.limited(index - 1) + 1 if index == count else 1
-        return _predicted(bits, known[index - back])
+def read_reference_set(bits: Bits, known: Sequence[ReferenceSet]) -> ReferenceSet:
+    """The next st_ref_pic_set of a sequence parameter set, after those known. Raises Unreadable."""
+    if known and bits.flag():
+        return _predicted(bits, known[-1])
     n_before, n_after = bits.limited(_MOST_PICTURES), bits.limited(_MOST_PICTURES)
     return ReferenceSet(_listed(bits, n_before, -1), _listed(bits, n_after, 1))
+
+
+def used_by_slice(bits: Bits, known: Sequence[ReferenceSet]) -> int:
+    """Pictures used, of the st_ref_pic_set that stands in a slice. Builds none if it is a plain list. Unreadable."""
+    if known and bits.flag():
+        back = bits.limited(len(known) - 1) + 1
+        return _predicted(bits, known[-back]).used
+    used = 0
+    for _ in range(bits.limited(_MOST_PICTURES) + bits.limited(_MOST_PICTURES)):
+        bits.ue()
+        used += bits.flag()
+    return used
 
 
 def _listed(bits: Bits, n: int, sign: int) -> tuple[tuple[int, bool], ...]:
@@ -41,19 +52,19 @@ def _listed(bits: Bits, n: int, sign: int) -> tuple[tuple[int, bool], ...]:
     out = []
     for _ in range(n):
         delta += sign * (bits.limited(0x7FFF) + 1)
-        out.append((delta, bits.u(1) == 1))
+        out.append((delta, bits.flag() == 1))
     return tuple(out)
 
 
 def _predicted(bits: Bits, base: ReferenceSet) -> ReferenceSet:
     """A set that is another one moved by a distance, with the other's own picture as a further member."""
-    negative = bits.u(1)
+    negative = bits.flag()
     shift = bits.limited(0x7FFF) + 1
     shift = -shift if negative else shift
     members = []
     for delta in (*(delta for delta, _ in base.before), *(delta for delta, _ in base.after), 0):
-        used = bits.u(1) == 1
-        if used or bits.u(1):
+        used = bits.flag() == 1
+        if used or bits.flag():
             members.append((delta + shift, used))
     if len(members) > _MOST_PICTURES:
         raise Unreadable("too many reference pictures")

@@ -80,9 +80,8 @@ def read_sps(rbsp: bytes) -> tuple[int, Sps]:
         bits.ue()
         bits.u(1)
     reference_sets: list[ReferenceSet] = []
-    count = bits.limited(64)
-    for index in range(count):
-        reference_sets.append(read_reference_set(bits, index, count, reference_sets))
+    for _ in range(bits.limited(64)):
+        reference_sets.append(read_reference_set(bits, reference_sets))
     long_term = bits.u(1) == 1
     long_term_used: tuple[bool, ...] = ()
     if long_term:
