@@ -42,23 +42,15 @@ def by_the_standard(base: ReferenceSet, shift: int, flags: list[tuple[bool, bool
     used = [u for u, _ in flags]
     use_delta = [u or d for u, d in flags]
     count = len(s0) + len(s1)
-    before, after = [], []
-    for i in range(len(s1) - 1, -1, -1):
-        if s1[i] + shift < 0 and use_delta[len(s0) + i]:
-            before.append((s1[i] + shift, used[len(s0) + i]))
-    if shift < 0 and use_delta[count]:
-        before.append((shift, used[count]))
-    for i in range(len(s0)):
-        if s0[i] + shift < 0 and use_delta[i]:
-            before.append((s0[i] + shift, used[i]))
-    for i in range(len(s0) - 1, -1, -1):
-        if s0[i] + shift > 0 and use_delta[i]:
-            after.append((s0[i] + shift, used[i]))
-    if shift > 0 and use_delta[count]:
-        after.append((shift, used[count]))
-    for i in range(len(s1)):
-        if s1[i] + shift > 0 and use_delta[len(s0) + i]:
-            after.append((s1[i] + shift, used[len(s0) + i]))
+    n0 = len(s0)
+    before = [
+        (s1[i] + shift, used[n0 + i]) for i in reversed(range(len(s1))) if s1[i] + shift < 0 and use_delta[n0 + i]
+    ]
+    before += [(shift, used[count])] if shift < 0 and use_delta[count] else []
+    before += [(s0[i] + shift, used[i]) for i in range(n0) if s0[i] + shift < 0 and use_delta[i]]
+    after = [(s0[i] + shift, used[i]) for i in reversed(range(n0)) if s0[i] + shift > 0 and use_delta[i]]
+    after += [(shift, used[count])] if shift > 0 and use_delta[count] else []
+    after += [(s1[i] + shift, used[n0 + i]) for i in range(len(s1)) if s1[i] + shift > 0 and use_delta[n0 + i]]
     return ReferenceSet(tuple(before), tuple(after))
 
 
