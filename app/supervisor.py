@@ -81,7 +81,11 @@ class Supervisor:
         try:
             while True:
                 began = time.monotonic()
-                self._process = await asyncio.create_subprocess_exec(*self._command, stderr=self._stderr)
+                self._process = await asyncio.create_subprocess_exec(
+                    *self._command,
+                    stderr=self._stderr,
+                    start_new_session=True,  # Ctrl-C is for us: we stop the child when we have no more use for it
+                )
                 self._on_state("started", f"{self._name} pid {self._process.pid}")
                 code = await self._process.wait()
                 if (error := self._hopeless(code)) is not None:

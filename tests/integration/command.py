@@ -64,6 +64,10 @@ class Command:
     def signal(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
 
+    def interrupt(self) -> None:
+        """Ctrl-C at a terminal: the signal goes to every process of the foreground group."""
+        os.killpg(self.pid, signal.SIGINT)
+
     async def ended(self, timeout_s: float = 30) -> int:
         """Wait for the end; the exit code."""
         return await asyncio.wait_for(self._process.wait(), timeout_s)
@@ -91,7 +95,11 @@ async def framegate(
     stdout, stderr = directory / "stdout", directory / "stderr"
     with stdout.open("wb") as out, stderr.open("wb") as err:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "app", *map(str, arguments), stdout=out, stderr=err, env=os.environ | (env or {})
+            *(sys.executable, "-m", "app", *map(str, arguments)),
+            stdout=out,
+            stderr=err,
+            env=os.environ | (env or {}),
+            start_new_session=True,
         )
     command = Command(process, stdout, stderr)
     try:

@@ -150,6 +150,31 @@ async def test_sigterm_drains_and_reports(tmp_path: Path, small: Path) -> None:
     assert command.events("worker.stopped"), "the worker was stopped, not killed"
 
 
+async def test_ctrl_c_leaves_the_worker_to_its_owner(tmp_path: Path) -> None:
+    """The terminal tells every process of the group. The worker goes on until the DPU process has no use for it, here
+    until a broker that is away has been given its time; it is not stopped and started meanwhile."""
+    report, scene = tmp_path / "report.json", Scene(seconds=4, width=640, height=360)
+    config = deployment(
+        tmp_path,
+        {
+            "model": {"detector": str(folded(tmp_path, scene.wh))},
+            "worker": {"threads": 1},
+            "cameras": looped(clip(scene).path, 1, **OPEN_GATES),
+            "sinks": {"away": FAR_AWAY},
+            "drain_s": 3,
+        },
+    )
+    async with framegate(tmp_path, "run", config, "--report", report) as command:
+        await command.said("camera.state", state="live")
+        await until(lambda: waiting_alerts(command, report) > 0, what="an alert that waits for the broker")
+        command.interrupt()
+        assert await command.ended() == 0
+    assert len(command.events("worker.process.started")) == 1
+    assert command.events("worker.process.died") == []
+    assert command.events("stopped")[0]["time"] < command.events("worker.stopped")[0]["time"]
+    assert "KeyboardInterrupt" not in command.stderr
+
+
 async def test_the_second_signal_does_not_wait(tmp_path: Path) -> None:
     """The broker is away and the drain may take a minute: who asks twice, means now. The account is whole all the
     same."""
