@@ -82,9 +82,9 @@ class Audit:
                 self._history.at(camera, now_ns).found += 1.0
 
     def known_miss(self, camera: str, gate: Outcome, time_ns: int, now_ns: int) -> None:
-        """Something wanted was seen in a frame that this gate would have dropped, but for a wake-up that was not its own.
+        """Something wanted was seen that this gate would have dropped, had it been asked.
 
-        That is: the stream had been woken by the heartbeat or by an audited window, and its gate still says no.
+        The stream was awake because of the heartbeat or of an audited window, and its gate still says no.
         """
         with self._lock:
             self._plan.suspect(camera, now_ns)

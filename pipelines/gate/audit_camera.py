@@ -70,10 +70,11 @@ def shrink(counts: Mapping[str, CameraCounts], fleet: float) -> dict[str, Camera
     rng = np.random.default_rng(0)
     strength = rng.choice(_STRENGTHS, (_SAMPLES, 1), p=_likelihood(found, missed, prior))
     samples = rng.beta(strength * prior + found, strength * (1 - prior) + missed)
+    values = samples.mean(axis=0)
     low, high = np.quantile(samples, (0.025, 0.975), axis=0)
     return {
         camera: CameraRecall(
-            value=float(samples[:, i].mean()),
+            value=float(values[i]),
             interval=Interval(float(low[i]), float(high[i])),
             missed=dict(own.missed),
             windows=own.windows,
@@ -105,4 +106,5 @@ def _likelihood(found: F64, missed: F64, prior: float) -> F64:
         powers = a * np.log(b / (b + exposure)) + missed * np.log(exposure / (b + exposure))
         logs.append(gammas + float(powers.sum()))
     likelihood = np.exp(np.array(logs) - max(logs))
-    return likelihood / likelihood.sum()
+    weights: F64 = likelihood / likelihood.sum()
+    return weights

@@ -43,7 +43,7 @@ class ControlOptions(BaseModel, frozen=True, extra="forbid"):
     least_factor: float = Field(0.25, gt=0, le=1, description="Bound; below it the gate is opened.")
     most_factor: float = Field(1.5, ge=1, description="Bound.")
     relax_s: float = Field(3600.0, ge=0, description="Between two steps towards less sensitive of a camera, s.")
-    retry_s: float = Field(3600.0, gt=0, description="An opened gate is tried again after this, doubled each time, s.")
+    retry_s: float = Field(14400.0, gt=0, description="An opened gate is tried again after this, doubled each time, s.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,11 +84,16 @@ def estimate(evidence: Evidence, options: EstimateOptions) -> AuditEstimate:
     The misses of different gates are added: an event whose frames were dropped partly as `still` and partly as `empty`
     counts at both, so the chain is never flattered.
     """
-    factors = {gate: _factor(evidence, gate) for gate in GATES}
+    factors = _factors(evidence)
     gates = {gate: _recall_of(evidence, {gate: factors[gate]}, options) for gate in GATES}
     chain = _recall_of(evidence, factors, options)
     counts = {camera: _counts(record, factors, options) for camera, record in evidence.items()}
     return AuditEstimate(chain, gates, shrink(counts, chain.value))
+
+
+def estimate_chain(evidence: Evidence, options: EstimateOptions) -> Recall:
+    """The chain only."""
+    return _recall_of(evidence, _factors(evidence), options)
 
 
 def _recall_of(evidence: Evidence, factors: Mapping[Outcome, float], options: EstimateOptions) -> Recall:
@@ -122,10 +127,10 @@ def _fleet(evidence: Evidence, gate: Outcome) -> Tally:
     return reduce(add, (record.gates[gate] for record in evidence.values() if gate in record.gates), Tally())
 
 
-def _factor(evidence: Evidence, gate: Outcome) -> float:
+def _factors(evidence: Evidence) -> dict[Outcome, float]:
     """Windows begun per estimated window begun: near 1, above where windows were lost or could not be drawn."""
-    tally = _fleet(evidence, gate)
-    return tally.units / tally.weight if tally.weight else 1.0
+    tallies = {gate: _fleet(evidence, gate) for gate in GATES}
+    return {gate: tally.units / tally.weight if tally.weight else 1.0 for gate, tally in tallies.items()}
 
 
 def _variance(tally: Tally, factor: float) -> float:

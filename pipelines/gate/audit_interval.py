@@ -40,6 +40,5 @@ def total_interval(total: float, variance: float, typical: float, imagined: floa
     weight = (variance + imagined * typical**2) / (total + imagined * typical)
     if weight <= 0:
         return Interval(total, total)
-    middle = total + weight * _Z**2 / 2
-    half = weight * _Z * sqrt(total / weight + _Z**2 / 4)
-    return Interval(max(middle - half, 0.0), middle + half)
+    high = total + weight * (_Z**2 / 2 + _Z * sqrt(total / weight + _Z**2 / 4))
+    return Interval(total**2 / high, high)  # the roots of (x - total)^2 = z^2 weight x

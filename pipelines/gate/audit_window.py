@@ -25,7 +25,7 @@ class AuditOptions(BaseModel, frozen=True, extra="forbid"):
     boost: tuple[float, ...] = Field((1.0, 2.0, 4.0), description="Relative probability of each stratum, lowest first.")
     suspect_boost: float = Field(8.0, ge=1, description="A camera in which a miss was found is audited this much more.")
     suspect_s: float = Field(1800.0, ge=0, description="A camera stays suspect this long after its last miss, s.")
-    burst_s: float = Field(60.0, gt=0, description="Unspent share is kept for at most this long, s.")
+    burst_s: float = Field(300.0, gt=0, description="Unspent share is kept for at most this long, s.")
     adapt_s: float = Field(120.0, gt=0, description="Time over which the probability follows the load, s.")
     first_cost_s: float = Field(0.4, gt=0, description="Work a window is taken to be until measured, CPU s.")
     grace_s: float = Field(0.5, ge=0, description="Found this much before or after a window is found in it, s.")

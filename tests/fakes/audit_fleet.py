@@ -49,8 +49,8 @@ class Fleet:
         self.names = [f"cam{number:02}" for number in range(self.cameras)]
         self.gains = dict.fromkeys(self.names, 1.0)
         self.steps: list[tuple[float, AuditStep]] = []
-        self.found = {name: 0 for name in self.names}
-        self.missed = {name: 0 for name in self.names}
+        self.found = dict.fromkeys(self.names, 0)
+        self.missed = dict.fromkeys(self.names, 0)
         self.spent_s = 0.0
         self.number = 0
         self._rng = np.random.default_rng(self.seed)
