@@ -24,6 +24,8 @@ _EARLY = 0.125
 """A window may end this part of its length early: key frames of a jittery clock still tile the time."""
 _COST_WEIGHT = 0.1
 """Of one more measured window in the running cost of its gate."""
+_LEAST_COST_S = 0.001
+"""No window is taken to cost less: one that nobody charged for would otherwise be free."""
 
 
 @dataclass(slots=True)
@@ -104,7 +106,7 @@ class AuditPlan:
 
     def cost_s(self, gate: Outcome) -> float:
         """CPU seconds of an average window of this gate."""
-        return self._costs.get(gate, self._options.first_cost_s)
+        return max(self._costs.get(gate, self._options.first_cost_s), _LEAST_COST_S)
 
     def level_s(self, now_ns: int) -> float:
         """CPU seconds that may be spent now."""

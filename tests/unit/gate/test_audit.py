@@ -4,11 +4,49 @@ from __future__ import annotations
 
 import pytest
 
+from pipelines.gate.audit import Audit
 from pipelines.gate.audit_control import ControlOptions
+from pipelines.gate.audit_estimate import EstimateOptions
+from pipelines.gate.audit_window import AuditOptions
 from pipelines.values import Outcome
 from tests.fakes.audit_fleet import Fleet
 
 ASLEEP = Outcome.ASLEEP
+S = 1_000_000_000
+
+
+def new_audit() -> Audit:
+    return Audit(AuditOptions(), EstimateOptions(), ControlOptions(), cores=2.0)
+
+
+def test_the_evidence_of_a_step_is_used_up() -> None:
+    """Known misses of a camera that found nothing: one step, and then none until there are new ones."""
+    audit = new_audit()
+    for cell in range(100):
+        audit.found("other", cell * 4 * S, cell * 4 * S)
+        audit.known_miss("blind", ASLEEP, cell * 4 * S, cell * 4 * S)
+
+    first, second = audit.tick(400 * S), audit.tick(401 * S)
+
+    assert [(step.camera, step.gate) for step in first] == [("blind", ASLEEP)]
+    assert second == []
+
+
+def test_an_audited_miss_makes_the_camera_suspect() -> None:
+    audit = new_audit()
+    missed = audit.offer("blind", ASLEEP, 0.0, 0, 0.0)
+    assert missed is not None
+    audit.settle(audit.frame(missed, S), Outcome.INFERRED, positive=True)
+    audit.spent(missed, 0.4)
+    audit.end(missed, 4 * S)
+    audit.tick(10 * S)
+    for number in range(400):
+        audit.offer(f"cam{number % 100}", ASLEEP, 0.0, 10 * S + number * S // 4, 1.0)
+
+    windows = [audit.offer(camera, ASLEEP, 0.0, 111 * S, 0.0) for camera in ("sound", "blind")]
+
+    sound, blind = (window.probability if window else 0.0 for window in windows)
+    assert 0 < 4 * sound < blind
 
 
 def test_a_sound_fleet_is_left_alone_within_the_share() -> None:

@@ -139,6 +139,22 @@ def test_a_window_that_never_finished_does_not_drain_the_share_twice() -> None:
     assert plan.cost_s(ASLEEP) == 0.4, "an incomplete window says nothing of what one costs"
 
 
+def test_an_empty_bucket_draws_nothing_but_counts_what_it_could_not_look_at() -> None:
+    plan = AuditPlan(AuditOptions(share=0.01, most_probability=1.0), cores=1.0)
+    drawn = [always(plan, f"cam{number}", 0.0, 0.9) is not None for number in range(10)]
+
+    assert drawn.index(False) == 3, "1.5 CPU seconds are half a bucket, a window takes 0.4"
+    assert not any(drawn[3:])
+    assert sum(plan.take_units().values()) == 10
+
+
+def test_windows_that_cost_nothing_are_still_drawn_by_chance() -> None:
+    spent, probabilities = play(AuditOptions(), cores=2.0, cost_s=0.0, seconds=100)
+
+    assert spent == 0.0
+    assert 0.0 < max(probabilities) <= 0.5
+
+
 def test_strata_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValidationError, match="one positive value more"):
         AuditOptions(edges=(0.5,), boost=(1.0,))
