@@ -16,7 +16,7 @@ from pipelines.gate.h265 import H265
 _SYNTAXES: dict[str, type[Syntax]] = {"h264": H264, "hevc": H265}
 _START = b"\x00\x00\x01"
 _HEAD_BYTES = 24
-_LONG_HEAD_BYTES = 240
+_LONG_HEAD_BYTES = 400
 """Weights and reference lists of many pictures."""
 _ZERO_WORD = b"\x00\x00\x03"
 _STOP = 0x80

@@ -72,6 +72,8 @@ class Scorer:
         self._deviations = _NORMAL.inv_cdf(options.quiet_share) - _NORMAL.inv_cdf(_LOW_SHARE)
         self._recent: deque[tuple[int, float]] = deque()
         self._recent_sum = 0.0
+        self._full_ns: int | None = None
+        """From then on there is a whole `mean_s` to take the mean of; None: of the next packet's time."""
         self._since_ns: int | None = None
         self._last_ns = 0
         self._score = 0.0
@@ -80,10 +82,11 @@ class Scorer:
         """A new connection: recent packets do not lead to the next. The quiet is kept while it is in the window."""
         self._fitness.restart()
         self._recent.clear()
-        self._recent_sum = 0.0
+        self._recent_sum = self._score = 0.0
+        self._full_ns = None
 
     def update(self, facts: PacketFacts, time_ns: int) -> float:
-        """Score of the second that ends with this packet."""
+        """Score of the second that ends with this packet; 0 until there was one since the start or `restart`."""
         self._fitness.update(facts, time_ns)
         if self._since_ns is None or time_ns - self._last_ns > self._window_ns:
             self._since_ns = time_ns
@@ -112,6 +115,10 @@ class Scorer:
         return self._recent_sum / len(recent)
 
     def _against_quiet(self, mean: float, time_ns: int) -> float:
+        if self._full_ns is None:
+            self._full_ns = time_ns + self._mean_ns
+        if time_ns < self._full_ns:
+            return 0.0
         quiet, options = self._quiet, self._options
         quiet.add(mean, time_ns)
         level = quiet.quantile(options.quiet_share)

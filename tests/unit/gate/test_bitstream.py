@@ -39,7 +39,7 @@ DIALECTS = {
     "hevc-scaling": Dialect("hevc", "crf=23:keyint=7:scaling-list=default:no-sao=1:amp=1:rect=1"),
     "hevc-10-bit": Dialect("hevc", "crf=23:keyint=7", pixel_format="yuv420p10le"),
     "hevc-444": Dialect("hevc", "crf=23:keyint=7:weightp=1", pixel_format="yuv444p"),
-    "hevc-grey": Dialect("hevc", "crf=23:keyint=7", pixel_format="gray"),
+    "hevc-grey": Dialect("hevc", "crf=23:keyint=7:sao=1", pixel_format="gray"),
 }
 FILLER = {"h264": b"\x0c" + b"\xff" * 200 + b"\x80", "hevc": b"\x4c\x01" + b"\xff" * 200 + b"\x80"}
 KEY_TYPES = {"h264": (5,), "hevc": tuple(range(16, 24))}
@@ -214,6 +214,17 @@ def test_without_parameter_sets_the_qp_is_unknown_and_counted() -> None:
     assert (fact.qp, fact.slice_type, fact.is_reference) == (None, SliceType.P, True)
     assert fact.payload_bytes == facts_of(clip)[3].payload_bytes
     assert reader.unread == 1
+
+
+def test_screen_content_has_no_qp() -> None:
+    """Its slice headers have fields that nothing here reads: better none than a wrong one."""
+    clip = encoded(PLAIN_HEVC)
+    at = clip.extradata.index(b"\x42\x01") + 3  # profile_tier_level
+    profile_9 = clip.extradata[:at] + bytes([clip.extradata[at] & 0xE0 | 9]) + clip.extradata[at + 1 :]
+    reader = PacketReader("hevc", profile_9)
+
+    assert PacketReader("hevc", clip.extradata).read(clip.packets[3], False).qp == 23
+    assert reader.read(clip.packets[3], False).qp is None
 
 
 def test_a_packet_of_parameter_sets_only_has_no_picture() -> None:

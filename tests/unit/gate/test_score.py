@@ -121,8 +121,8 @@ def test_constant_bit_rate_hides_activity_from_sizes_but_not_from_qp() -> None:
 
 
 def test_key_frames_are_only_compared_with_key_frames() -> None:
-    """Whatever the group length, also when it changes (smart GOP)."""
-    packets = quiet(60, gop=25) + quiet(60, gop=250, seed=2) + quiet(60, gop=50, seed=3)
+    """Whatever the group length, also when it changes (smart GOP). So little noise that one would stand out."""
+    packets = quiet(60, gop=25, noise=0.03) + quiet(60, 2, gop=250, noise=0.03) + quiet(60, 3, noise=0.03)
 
     late = scores(packets)[20 * FPS :]
 
@@ -197,15 +197,16 @@ def test_a_stream_that_stopped_is_not_ready_for_ever() -> None:
 
 
 def test_a_new_connection_keeps_the_quiet_and_forgets_the_last_second() -> None:
-    packets = active(quiet(41), 40 * FPS, FPS, 4.0)
+    packets = active(quiet(45), 40 * FPS, FPS, 4.0)
     scorer = Scorer(OPTIONS)
-    before = [scorer.update(facts, n * SECOND // FPS) for n, facts in enumerate(packets)]
+    before = [scorer.update(facts, n * SECOND // FPS) for n, facts in enumerate(packets[: 41 * FPS])]
     scorer.restart()
+    after = [scorer.update(facts, (41 * FPS + n) * SECOND // FPS) for n, facts in enumerate(packets[41 * FPS :])]
 
-    after = scorer.update(packet(6000), 43 * SECOND)
-
-    assert before[-1] > WORTH_A_LOOK > after
-    assert scorer.ready(43 * SECOND)
+    assert before[-1] > WORTH_A_LOOK
+    assert after[:FPS] == [0.0] * FPS
+    assert 0 < max(abs(score) for score in after[FPS:]) < WORTH_A_LOOK
+    assert scorer.ready(45 * SECOND)
 
 
 def test_packets_without_a_picture_change_nothing() -> None:

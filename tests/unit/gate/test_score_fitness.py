@@ -52,6 +52,12 @@ def test_refresh_beside_key_frames_is_fit() -> None:
     assert reason(packets) == ""
 
 
+def test_an_earlier_refresh_is_not_the_reason() -> None:
+    packets = [packet(size, n in (0, 50), recovery=9 if n < 50 else None) for n, size in enumerate(sizes(550))]
+
+    assert reason(packets) == "no key frame for 20 s"
+
+
 def test_a_key_frame_makes_it_fit_again() -> None:
     packets = [packet(size, key=n in (0, 499)) for n, size in enumerate(sizes(500))]
 
