@@ -74,7 +74,9 @@ class Dpu:
         self.inflight = InFlight()
         self.sinks: tuple[Sink, ...] = (*build.sinks(config.sinks, measure.acked), *extra_sinks)
         self.egress = Egress(self.inflight, self.sinks, measure.result, measure.alert, self._worker_changed)
-        self._cameras_of = build.CameraMaker(self.inflight, self._told, config.stagger, config.model.presence)
+        self._cameras_of = build.CameraMaker(
+            self.inflight, self._told, config.stagger, config.budget, config.model.presence
+        )
         self.cameras: Cameras[CameraConfig] = Cameras(self._make_camera, self.egress)
         self._applying = asyncio.Lock()
         self._stopping = asyncio.Event()
@@ -176,6 +178,7 @@ class Dpu:
         now_ns = time.monotonic_ns()
         self.cameras.tick(now_ns)
         self.egress.tick(now_ns)
+        self._cameras_of.share.rebalance(now_ns)
         if self._stop_when_ended and self.cameras.ended and not len(self.inflight):
             self._stopping.set()
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -21,9 +20,11 @@ from pipelines.event.episode import EpisodeOptions, EpisodeTracker
 from pipelines.event.mask import rasterise
 from pipelines.event.snapshot import SnapshotOptions, Snapshotter
 from pipelines.framepath import FramePath, PathOptions, PathParts
+from pipelines.gate.budget_terms import BudgetOptions
 from pipelines.gate.motion import MotionGate, MotionOptions
 from pipelines.gate.open import OpenGate
 from pipelines.gate.packet import PacketGate, PacketGateOptions
+from pipelines.gate.share import DecodeShare
 from pipelines.inflight import InFlight
 from pipelines.ingest import Pump, PumpParts
 from pipelines.prefilter.presence import PresenceGate, PresenceModel, PresenceOptions
@@ -33,7 +34,7 @@ from pipelines.source.backoff import Backoff, BackoffOptions
 from pipelines.source.stagger import Stagger, StaggerOptions
 from pipelines.source.watch import StreamWatch, WatchOptions
 from pipelines.transport.options import LaneOptions
-from pipelines.values import CameraHealth, CameraState, Cause
+from pipelines.values import CameraHealth, CameraState, Cause, Priority
 
 if TYPE_CHECKING:
     from pipelines.sink.encoding import Encoder
@@ -49,6 +50,8 @@ class CameraSpec(Protocol):
     def address(self) -> str: ...
     @property
     def is_file(self) -> bool: ...
+    @property
+    def priority(self) -> Priority: ...
     @property
     def path(self) -> Path: ...
     @property
@@ -85,9 +88,15 @@ class CameraMaker:
     """Makes cameras; holds what they share: the in-flight table, the presence session, the opening times."""
 
     def __init__(
-        self, inflight: InFlight, tell: Callable[[CameraHealth], None], stagger: StaggerOptions, presence: str
+        self,
+        inflight: InFlight,
+        tell: Callable[[CameraHealth], None],
+        stagger: StaggerOptions,
+        budget: BudgetOptions,
+        presence: str,
     ) -> None:
         """presence: name or path of the presence model, loaded with the first camera that asks for it."""
+        self.share = DecodeShare(budget)
         self._inflight = inflight
         self._tell = tell
         self._stagger = Stagger(stagger)
@@ -108,7 +117,8 @@ class CameraMaker:
                 ledger=ledger,
                 source=source,
                 gate=PacketGate(spec.gate, source.paced) if spec.gate.enabled else OpenGate(),
-                permit=lambda arrival_ns: nullcontext(),
+                share=self.share if source.paced else None,
+                priority=spec.priority,
                 path=path,
                 watch=lambda now_ns: StreamWatch(now_ns, spec.watch),
                 backoff=Backoff(spec.backoff),
@@ -135,7 +145,7 @@ class CameraMaker:
             camera=camera,
             options=PathOptions(**{name: getattr(spec, name) for name in PathOptions.model_fields}),
             ledger=ledger,
-            motion=(lambda: MotionGate(spec.motion, ignore)) if spec.motion.enabled else None,
+            motion=MotionGate(spec.motion, ignore) if spec.motion.enabled else None,
             validity=Validity(spec.validity) if spec.validity.enabled else None,
             presence=presence,
             presence_threshold=spec.presence.threshold,

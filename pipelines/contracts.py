@@ -106,10 +106,19 @@ class PacketGate(Protocol):
         """A new connection."""
 
     def admit(self, packet: Packet) -> Action:
-        """Decide for one packet. SKIP and SLEEP: it is `asleep` from this moment, and kept."""
+        """Decide for one packet, and keep it."""
+
+    @property
+    def score(self) -> float:
+        """Of the packet just admitted: how much it stands out of its stream's quiet."""
+
+    @property
+    def whole(self) -> bool:
+        """A decoder may start with `kept` and the packet just admitted: they begin with a key frame, or nothing better
+        will come."""
 
     def kept(self) -> Sequence[Packet]:
-        """After WAKE: what to decode before it, from a key frame on; all of them are asleep already."""
+        """What leads from a key frame to the packet just admitted, without it. All of it has had its outcome."""
 
     def seen(self, time_ns: int) -> None:
         """A picture of that (scene) time showed something: stay awake."""

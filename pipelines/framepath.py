@@ -67,7 +67,7 @@ class PathParts:
     camera: str
     options: PathOptions
     ledger: Ledger
-    motion: Callable[[], MotionGate] | None
+    motion: MotionGate | None
     validity: Validity | None
     presence: Presence | None
     presence_threshold: float
@@ -107,15 +107,12 @@ class FramePath:
         self.restart()
 
     def restart(self) -> None:
-        """A new connection: its clock and picture may be other ones. What the gates learned is kept where it can be."""
+        """A new connection: its clock is another one. What the gates have learned of the scene stays."""
         options = self._parts.options
         self._clock.restart()
         self._pacer = Pacer(options.analyse_fps)
         self._alive_pacer = Pacer(options.alive_fps)
         self._heartbeat = Pacer(1 / options.heartbeat_s)
-        self._motion = self._parts.motion() if self._parts.motion else None
-        if self._parts.presence is not None:
-            self._parts.presence.reset()
 
     def stop(self) -> None:
         """From here on every picture is `stopped`, also one that waits for a slot. Any thread."""
@@ -171,8 +168,8 @@ class FramePath:
         """
         presence = self._parts.presence
         moving = True
-        if self._motion is not None:
-            verdict = self._motion.update(thumbnail, time_ns)
+        if self._parts.motion is not None:
+            verdict = self._parts.motion.update(thumbnail, time_ns)
             moving = verdict.moving
             if verdict.scene_change and presence is not None:
                 presence.reset()

@@ -13,17 +13,21 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from pipelines.accounting import Ledger
 from pipelines.contracts import Decoder, PacketGate, Source, Stream
 from pipelines.errors import SourceError
 from pipelines.framepath import FramePath
+from pipelines.gate.budget_cost import DecodeWork
+from pipelines.gate.share import DecodeShare
 from pipelines.source.backoff import Backoff
 from pipelines.source.watch import StreamWatch
-from pipelines.values import Action, CameraHealth, CameraState, Cause, Frame, Outcome, Packet, Undecodable
+from pipelines.values import Action, CameraHealth, CameraState, Cause, Frame, Outcome, Packet, Priority, Undecodable
 
+_LEAST_VALUE = 0.1
+"""Worth of decoding a camera whose packets say nothing: somebody wants it all the same."""
 _STOP_GRACE_S = 0.25
 """Between two interrupts of a pump that is asked to stop: a new blocking call may just have begun."""
 
@@ -42,8 +46,9 @@ class PumpParts:
     backoff: Backoff
     turn_s: Callable[[], float]
     """Seconds to wait before this open: opens of a process are spread in time."""
-    permit: Callable[[int], AbstractContextManager[object]]
-    """Blocks until a catch-up decode may run; the earliest arrival first."""
+    share: DecodeShare | None
+    """What all cameras share before their decoders; None: a file read as fast as possible waits for nobody."""
+    priority: Priority
     tell: Callable[[CameraHealth], None]
     """Called from the pump thread with each change of state; must hand over to the loop by itself."""
 
@@ -59,6 +64,9 @@ class Pump:
         self._stream: Stream | None = None
         self._watch = parts.watch(time.monotonic_ns())
         self._decoder: Decoder | None = None
+        self._granted = False
+        self._shed = False
+        """Packets are shed: since the last refusal no decoder could start."""
         self._live_from = 0
         """Frames of earlier packets come from a catch-up, and are asleep already."""
         self.state = CameraState.CONNECTING
@@ -127,6 +135,8 @@ class Pump:
             self._interrupt()
 
     def _interrupt(self) -> None:
+        if self._stop.is_set() and self._parts.share is not None:
+            self._parts.share.abort(self._parts.camera)
         stream = self._stream
         if stream is not None:
             stream.interrupt()
@@ -203,59 +213,96 @@ class Pump:
                 self._packet(packet, stream)
         finally:
             self._settle_decoder(ended)
+            self._release()
 
     def _packet(self, packet: Packet, stream: Stream) -> None:
+        parts = self._parts
         read_ns = time.monotonic_ns()
         self._watch.packet(read_ns)
-        match self._parts.gate.admit(packet):
-            case Action.SKIP:
-                self._parts.ledger.settle(packet.sequence, Outcome.ASLEEP)
-                self._go_live(read_ns)
-            case Action.SLEEP:
-                self._parts.ledger.settle(packet.sequence, Outcome.ASLEEP)
-                self._fall_asleep(read_ns)
-            case Action.GLANCE:
-                self._decode(packet, self._awake(stream, packet), read_ns)
-                self._fall_asleep(read_ns)
-            case Action.WAKE:
-                self._catch_up(packet, stream)
-                self._decode(packet, self._awake(stream, packet), read_ns)
-            case Action.DECODE:
-                self._decode(packet, self._awake(stream, packet), read_ns)
+        action = parts.gate.admit(packet)
+        if action is Action.GLANCE:
+            self._glance(packet, stream, read_ns)
+            return
+        refusal = (Outcome.ASLEEP, None) if action is Action.SLEEP else self._refusal(read_ns)
+        if refusal is None:
+            self._live(packet, stream, read_ns)
+            return
+        parts.ledger.settle(packet.sequence, *refusal)
+        self._let_go(read_ns)
+        if action is Action.SLEEP:
+            self._release()
+        self._go_live(read_ns)
 
-    def _awake(self, stream: Stream, packet: Packet) -> Decoder:
-        """The decoder; one that is opened now gives output from this packet on."""
+    def _refusal(self, now_ns: int) -> tuple[Outcome, Cause | None] | None:
+        """Why a packet that is wanted cannot be decoded now; None: it can."""
+        parts = self._parts
+        if parts.share is not None:
+            value = max(parts.gate.score, _LEAST_VALUE)
+            self._granted = parts.share.granted(parts.camera, value, parts.priority, now_ns)
+            if not self._granted:
+                self._shed = True
+                return Outcome.SHED, None
+        if self._decoder is not None or parts.gate.whole:
+            self._shed = False
+            return None
+        return (Outcome.SHED, None) if self._shed else (Outcome.UNDECODABLE, Cause.NO_KEY_FRAME)
+
+    def _live(self, packet: Packet, stream: Stream, read_ns: int) -> None:
+        """Decode one packet of an awake camera; its frames go on."""
         if self._decoder is None:
-            self._decoder = stream.decoder()
-            self._live_from = packet.sequence
-        return self._decoder
+            self._catch_up(packet, stream)
+        self._decode(packet, read_ns, DecodeWork.LIVE)
+
+    def _glance(self, packet: Packet, stream: Stream, read_ns: int) -> None:
+        """Decode one key frame of a sleeping camera."""
+        self._let_go(read_ns)
+        self._decoder, self._live_from = stream.decoder(), packet.sequence
+        self._decode(packet, read_ns, DecodeWork.HEARTBEAT)
+        self._let_go(read_ns)
 
     def _catch_up(self, packet: Packet, stream: Stream) -> None:
-        """Bring a fresh decoder from the last key frame to this packet. What comes out is asleep already."""
-        decoder = self._awake(stream, packet)
-        before_ns = self.decode_ns
-        with self._parts.permit(packet.arrival_ns):
-            for kept in self._parts.gate.kept():
-                self._timed(decoder, kept)
+        """Bring a fresh decoder from the last key frame to this packet. What comes out has had its outcome."""
+        self._decoder, self._live_from = stream.decoder(), packet.sequence
+        kept = self._parts.gate.kept()
+        if not kept:
+            return
+        with self._permit(packet.arrival_ns):
+            before_ns = self.decode_ns
+            for earlier in kept:
+                self._timed(self._decoder, earlier, DecodeWork.CATCH_UP)
         self.catch_up_ns += self.decode_ns - before_ns
 
-    def _decode(self, packet: Packet, decoder: Decoder, read_ns: int) -> None:
-        for item in self._timed(decoder, packet):
+    def _permit(self, arrival_ns: int) -> AbstractContextManager[object]:
+        share = self._parts.share
+        return nullcontext() if share is None else share.permit(self._parts.camera, arrival_ns)
+
+    def _decode(self, packet: Packet, read_ns: int, work: DecodeWork) -> None:
+        assert self._decoder is not None
+        for item in self._timed(self._decoder, packet, work):
             self._decoded(item, read_ns)
 
-    def _timed(self, decoder: Decoder, packet: Packet) -> Sequence[Frame | Undecodable]:
+    def _timed(self, decoder: Decoder, packet: Packet, work: DecodeWork) -> Sequence[Frame | Undecodable]:
         began_ns = time.thread_time_ns()
         items = decoder.decode(packet)
-        self.decode_ns += time.thread_time_ns() - began_ns
+        took_ns = time.thread_time_ns() - began_ns
+        self.decode_ns += took_ns
+        if self._parts.share is not None:
+            self._parts.share.spent(self._parts.camera, took_ns / 1e9, time.monotonic_ns(), work)
         return items
 
-    def _fall_asleep(self, read_ns: int) -> None:
-        """Take what is still inside the decoder, and let it go."""
+    def _let_go(self, read_ns: int) -> None:
+        """Take what is still inside the decoder, and close it: the camera sleeps, or is shed."""
         decoder, self._decoder = self._decoder, None
         if decoder is not None:
             for item in decoder.flush():
                 self._decoded(item, read_ns)
             decoder.close()
+
+    def _release(self) -> None:
+        """Want no decoding any more."""
+        if self._granted and self._parts.share is not None:
+            self._parts.share.release(self._parts.camera)
+        self._granted = False
 
     def _decoded(self, item: Frame | Undecodable, read_ns: int) -> None:
         if item.sequence < self._live_from:

@@ -57,6 +57,7 @@ class Cause(StrEnum):
     """Why an outcome was `undecodable`, `invalid`, `late` or `failed`; a label beside the outcome's counter."""
 
     CORRUPT = "corrupt"
+    NO_KEY_FRAME = "no_key_frame"
     CONCEALED = "concealed"
     PARAMETER_SETS = "parameter_sets"
     SECOND_FIELD = "second_field"
@@ -100,17 +101,14 @@ class Priority(IntEnum):
 
 
 class Action(Enum):
-    """What the pump does with a packet, as its packet gate decided."""
+    """What a packet gate wants done with a packet."""
 
     DECODE = "decode"
-    WAKE = "wake"
-    """Decode what the gate has kept, without output, then this one."""
+    """Awake. Without a decoder, one is brought up from what the gate has kept."""
     GLANCE = "glance"
-    """Decode this key frame alone, and flush; the packet counts as decoded."""
+    """Asleep, but decode this key frame alone: the heartbeat."""
     SLEEP = "sleep"
-    """Flush and close the decoder; this packet is asleep already."""
-    SKIP = "skip"
-    """Asleep: not decoded."""
+    """Asleep: not decoded, and kept."""
 
 
 class PixelFormat(IntEnum):

@@ -16,6 +16,7 @@ from app.config.problem import ConfigProblems, Problem
 from app.config.sinks import SinkConfig
 from app.config.worker import WorkerDeployment
 from app.control.options import HttpOptions
+from pipelines.gate.budget_terms import BudgetOptions
 from pipelines.source.stagger import StaggerOptions
 
 _CAMERA = CameraDefaults()
@@ -32,6 +33,7 @@ class Config(WorkerDeployment, frozen=True, extra="forbid"):
     sinks: Mapping[Name, SinkConfig] = Field({}, description="Where alerts go, each under a name.")
     http: HttpOptions = Field(HttpOptions(), description="Probes, metrics and states over HTTP.")
     stagger: StaggerOptions = Field(StaggerOptions(), description="How quickly cameras are opened.")
+    budget: BudgetOptions = Field(BudgetOptions(), description="What decoding may cost, and who goes first.")
     drain_s: float = Field(
         5.0, ge=0, le=300, description="How long the first stop signal waits for answers and sinks, s."
     )

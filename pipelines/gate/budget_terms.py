@@ -11,7 +11,11 @@ from pydantic import BaseModel, Field
 class BudgetOptions(BaseModel, frozen=True, extra="forbid"):
     """What decoding may cost, and who goes first when it is too little."""
 
-    cores: float = Field(1.2, gt=0, description="CPU seconds per second that all decoding of the process may take.")
+    cores: float = Field(
+        0.0,
+        ge=0,
+        description="What all decoding may take, cores (CPU s per s); 0: six tenths of the machine's.",
+    )
     first_cores: float = Field(0.08, gt=0, description="What a stream is taken to cost until one was measured, cores.")
     least_cores: float = Field(0.002, gt=0, description="No stream is taken to cost less, cores.")
     weights: tuple[float, float, float] = Field(

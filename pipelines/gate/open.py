@@ -9,14 +9,22 @@ from pipelines.values import Action, Packet, StreamInfo
 
 
 class OpenGate:
-    """Implements contracts.PacketGate: every packet is decoded."""
+    """Implements contracts.PacketGate: every packet is to be decoded. Keeps nothing, so a decoder starts anywhere."""
 
     @property
     def decoding(self) -> bool:
         return True
 
+    @property
+    def score(self) -> float:
+        return 1.0
+
+    @property
+    def whole(self) -> bool:
+        return True
+
     def restart(self, info: StreamInfo) -> None:
-        """Nothing to learn."""
+        """Nothing was learned."""
 
     def admit(self, packet: Packet) -> Action:
         del packet

@@ -25,6 +25,9 @@ class PacketGate:
         self._scorer = Scorer(options)
         self._gop = Gop(options)
         self._reader = PacketReader("")
+        self._score = 0.0
+        self._reason = ""
+        """Why this stream cannot be gated now: its decoder starts anywhere, as some of these have no key frames."""
 
     @property
     def decoding(self) -> bool:
@@ -41,12 +44,20 @@ class PacketGate:
         """Decide for one packet, and keep it."""
         time_ns = packet.arrival_ns if self._paced or packet.pts_ns is None else packet.pts_ns
         facts = self._reader.read(memoryview(packet.handle), packet.is_keyframe)
-        score = self._scorer.update(facts, time_ns)
+        self._score = self._scorer.update(facts, time_ns)
         self._gop.add(packet)
-        reason = self._scorer.ungateable(time_ns)
-        if not reason and not self._scorer.ready(time_ns):
-            reason = "learning what is quiet for this stream"
-        return self._sleep.admit(score, packet.is_keyframe, self._gop.whole, reason, time_ns)
+        self._reason = self._scorer.ungateable(time_ns)
+        if not self._reason and not self._scorer.ready(time_ns):
+            self._reason = "learning what is quiet for this stream"
+        return self._sleep.admit(self._score, packet.is_keyframe, self._gop.whole, self._reason, time_ns)
+
+    @property
+    def score(self) -> float:
+        return self._score
+
+    @property
+    def whole(self) -> bool:
+        return self._gop.whole or bool(self._reason)
 
     def kept(self) -> Sequence[Packet]:
         """What leads from the last key frame to the packet just admitted, without it."""

@@ -4,12 +4,12 @@
 |--------|--------------------------------------------------|--------|--------|
 | awake  | within the hold, or the stream cannot be gated   | DECODE | awake  |
 | awake  | the hold is over                                 | SLEEP  | asleep |
-| asleep | score at or above the threshold, or a trigger    | WAKE   | awake  |
-| asleep | the same, but the kept group is not whole        | SKIP   | waking |
-| waking | a key frame                                      | WAKE   | awake  |
-| waking | any other                                        | SKIP   | waking |
+| asleep | score at or above the threshold, or a trigger    | DECODE | awake  |
+| asleep | the same, but the kept group is not whole        | SLEEP  | waking |
+| waking | the kept group is whole: a key frame came        | DECODE | awake  |
+| waking | any other                                        | SLEEP  | waking |
 | asleep | a key frame, and the heartbeat is due            | GLANCE | asleep |
-| asleep | any other                                        | SKIP   | asleep |
+| asleep | any other                                        | SLEEP  | asleep |
 
 The hold is prolonged by what the picture gates see (`seen`), not by the score: packets that are large for no reason
 wake a camera once per hold, not for ever.
@@ -88,7 +88,7 @@ class SleepGate:
         Args:
             score: Of this packet, by the predictor.
             is_key: A decoder can start here.
-            whole: The kept group leads from a key frame to this packet.
+            whole: The kept group leads from a key frame to this packet, or it is one.
             ungateable: Why this stream must be decoded whatever the score says; empty: it need not.
             now_ns: Of the packet.
         """
@@ -97,15 +97,15 @@ class SleepGate:
         if self._state is Gate.AWAKE:
             return self._awake(wanted, now_ns)
         if wanted or self._state is Gate.WAKING or score >= self.threshold:
-            if is_key or whole:
+            if whole:
                 return self._wake(now_ns)
             self._state = Gate.WAKING
-            return Action.SKIP
+            return Action.SLEEP
         if is_key and now_ns - self._glanced_ns >= self._heartbeat_ns:
             self._glanced_ns = now_ns
             self._glances += 1
             return Action.GLANCE
-        return Action.SKIP
+        return Action.SLEEP
 
     def _awake(self, wanted: bool, now_ns: int) -> Action:
         if self._awake_until_ns is None or wanted:
@@ -122,7 +122,7 @@ class SleepGate:
         self._awake_until_ns = max(self._awake_until_ns or 0, now_ns + self._hold_ns)
         self._saw = False
         self._wakes += 1
-        return Action.WAKE
+        return Action.DECODE
 
     def statistics(self) -> GateStatistics:
         return GateStatistics(self._state.value, self._wakes, self._false_wakes, self._glances, self._reason)

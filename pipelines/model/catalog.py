@@ -37,7 +37,8 @@ def resolve(
     """
     cache = cache or default_cache()
     ready = SHIPPED_FOLDER / f"{name}.folded.onnx"
-    if name in SHIPPED and size_wh is family is options is None and ready.is_file():
+    as_it_is = size_wh is None and family is None and options is None
+    if name in SHIPPED and as_it_is and ready.is_file():
         return ready
     source, known = _find(str(name), cache)
     options = options or known

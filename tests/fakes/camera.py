@@ -71,6 +71,7 @@ class FakeStream:
     make_decoder: Callable[[], FakeDecoder] = FakeDecoder
     info: StreamInfo = field(default_factory=lambda: StreamInfo("h264", 64, 32, 25.0))
     closed: bool = False
+    keys: tuple[int, ...] = (0,)
     _interrupted: threading.Event = field(default_factory=threading.Event)
     silent: threading.Event = field(default_factory=threading.Event)
 
@@ -78,7 +79,7 @@ class FakeStream:
         if self.packets > 0:
             self.packets -= 1
             sequence = self.ledger.enter()
-            return Packet(sequence, 100, sequence == 0, sequence * 40 * MS, sequence * 40 * MS, None)
+            return Packet(sequence, 100, sequence in self.keys, sequence * 40 * MS, sequence * 40 * MS, None)
         if self.then == "end":
             return None
         if self.then == "silence":

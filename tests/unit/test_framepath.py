@@ -124,7 +124,7 @@ def test_a_worker_that_answers_too_slowly_makes_frames_late_before_the_work() ->
 
 def test_still_frames_feed_the_background_and_end_there() -> None:
     presence = FakePresence()
-    bench = Bench(motion=lambda: FixedMotion(False), presence=presence, options=PathOptions(analyse_fps=0))
+    bench = Bench(motion=FixedMotion(False), presence=presence, options=PathOptions(analyse_fps=0))
     bench.show(picture(0, 0))  # the heartbeat's first
     bench.show(picture(1, 40))
     assert bench.outcomes == {Outcome.STILL: 1}
@@ -132,7 +132,7 @@ def test_still_frames_feed_the_background_and_end_there() -> None:
 
 
 def test_the_heartbeat_passes_all_gates() -> None:
-    bench = Bench(motion=lambda: FixedMotion(False), slots=16, options=PathOptions(analyse_fps=0, heartbeat_s=1))
+    bench = Bench(motion=FixedMotion(False), slots=16, options=PathOptions(analyse_fps=0, heartbeat_s=1))
     for n in range(26):
         bench.show(picture(n, n * 200))
     assert len(bench.inflight) == 6  # 0, 1, 2, 3, 4, 5 s
@@ -151,9 +151,7 @@ def test_empty_frames_end_at_presence_unless_it_is_still_learning() -> None:
 
 
 def test_a_living_episode_lets_some_still_frames_pass() -> None:
-    bench = Bench(
-        motion=lambda: FixedMotion(False), slots=64, options=PathOptions(analyse_fps=0, alive_fps=2, heartbeat_s=100)
-    )
+    bench = Bench(motion=FixedMotion(False), slots=64, options=PathOptions(analyse_fps=0, alive_fps=2, heartbeat_s=100))
     bench.path.episode_alive = True
     for n in range(50):
         bench.show(picture(n, n * 40))
@@ -162,7 +160,7 @@ def test_a_living_episode_lets_some_still_frames_pass() -> None:
 
 def test_a_scene_change_makes_presence_learn_anew() -> None:
     presence = FakePresence()
-    bench = Bench(motion=lambda: FixedMotion(True, scene_change=True), presence=presence)
+    bench = Bench(motion=FixedMotion(True, scene_change=True), presence=presence)
     before = presence.resets
     bench.show(picture(0, 0))
     assert presence.resets == before + 1

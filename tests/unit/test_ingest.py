@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
@@ -13,20 +12,24 @@ import pytest
 from pipelines.accounting import Ledger
 from pipelines.errors import SourceError
 from pipelines.framepath import FramePath, PathOptions, PathParts
+from pipelines.gate.budget_cost import DecodeWork
+from pipelines.gate.budget_terms import BudgetOptions
 from pipelines.gate.open import OpenGate
+from pipelines.gate.share import DecodeShare
 from pipelines.inflight import InFlight
 from pipelines.ingest import Pump, PumpParts
 from pipelines.source.backoff import Backoff, BackoffOptions
 from pipelines.source.watch import StreamWatch, WatchOptions
-from pipelines.values import Action, CameraHealth, CameraState, Cause, Outcome, Packet
+from pipelines.values import Action, CameraHealth, CameraState, Cause, Outcome, Packet, Priority
 from tests.fakes.camera import FakeDecoder, FakeSource, FakeStream
 
 
 class ScriptedGate(OpenGate):
-    """Does what the script says, packet by packet."""
+    """Does what the script says, packet by packet: d(ecode), g(lance), anything else: asleep."""
 
     def __init__(self, script: str) -> None:
-        self._actions = [{a.value[0]: a for a in Action if a is not Action.SKIP}.get(c, Action.SKIP) for c in script]
+        super().__init__()
+        self._actions = [{"d": Action.DECODE, "g": Action.GLANCE}.get(letter, Action.SLEEP) for letter in script]
         self._kept: list[Packet] = []
         self.seen_ns: list[int] = []
 
@@ -34,11 +37,30 @@ class ScriptedGate(OpenGate):
         self._kept = [packet] if packet.is_keyframe else [*self._kept, packet]
         return self._actions[packet.sequence]
 
+    @property
+    def whole(self) -> bool:
+        return bool(self._kept) and self._kept[0].is_keyframe
+
     def kept(self) -> Sequence[Packet]:
         return self._kept[:-1]
 
     def seen(self, time_ns: int) -> None:
         self.seen_ns.append(time_ns)
+
+
+class ScriptedShare(DecodeShare):
+    """Grants by the script, one letter per question: g(ranted), else refused."""
+
+    def __init__(self, script: str) -> None:
+        super().__init__(BudgetOptions(cores=1))
+        self._answers = list(script)
+        self.work: list[DecodeWork] = []
+
+    def granted(self, camera: str, value: float, priority: Priority, now_ns: int) -> bool:
+        return self._answers.pop(0) == "g"
+
+    def spent(self, camera: str, cpu_s: float, now_ns: int, work: DecodeWork) -> None:
+        self.work.append(work)
 
 
 class Bench:
@@ -66,7 +88,8 @@ class Bench:
             watch=lambda now_ns: StreamWatch(now_ns, WatchOptions(no_packet_timeout_s=1)),
             backoff=Backoff(BackoffOptions(first_s=0.001, max_s=0.001)),
             turn_s=lambda: 0.0,
-            permit=lambda arrival_ns: nullcontext(),
+            share=None,
+            priority=Priority.NORMAL,
             tell=self._tell,
         )
         return Pump(replace(parts, **changes))  # type: ignore[arg-type]
@@ -121,7 +144,7 @@ def test_sleeping_packets_are_settled_at_once_and_a_catch_up_gives_nothing_twice
         decoders.append(FakeDecoder(delay=delay))
         return decoders[-1]
 
-    gate = ScriptedGate("dddsxxxxwddsxx")
+    gate = ScriptedGate("dddsxxxxdddsxx")
     pump = bench.pump(FakeSource([FakeStream(bench.ledger, 14, make_decoder=decoder)]), gate=gate)
     bench.run_to_end(pump)
     assert bench.outcomes == {Outcome.FAILED: 6, Outcome.ASLEEP: 8}
@@ -129,6 +152,39 @@ def test_sleeping_packets_are_settled_at_once_and_a_catch_up_gives_nothing_twice
     assert len(decoders) == 2
     assert all(d.closed for d in decoders)
     assert len(gate.seen_ns) == 6
+
+
+def test_what_the_budget_refuses_is_shed_and_a_grant_catches_up() -> None:
+    bench = Bench()
+    decoders: list[FakeDecoder] = []
+
+    def decoder() -> FakeDecoder:
+        decoders.append(FakeDecoder(delay=1))
+        return decoders[-1]
+
+    share = ScriptedShare("ggrrggg")
+    gate = ScriptedGate("ddddddd")
+    source = FakeSource([FakeStream(bench.ledger, 7, make_decoder=decoder)])
+    bench.run_to_end(bench.pump(source, gate=gate, share=share))
+    assert bench.outcomes == {Outcome.FAILED: 5, Outcome.SHED: 2}
+    assert len(decoders) == 2
+    live, caught_up = share.work.count(DecodeWork.LIVE), share.work.count(DecodeWork.CATCH_UP)
+    assert (live, caught_up) == (5, 4)
+
+
+def test_a_grant_in_the_middle_of_a_group_that_was_not_kept_waits_for_a_key_frame() -> None:
+    bench = Bench()
+    gate = ScriptedGate("dddddd")
+    stream = FakeStream(bench.ledger, 6, keys=(4,))
+    bench.run_to_end(bench.pump(FakeSource([stream]), gate=gate, share=ScriptedShare("rrgggg")))
+    assert bench.outcomes == {Outcome.SHED: 4, Outcome.FAILED: 2}
+
+
+def test_packets_before_the_first_key_frame_are_undecodable() -> None:
+    bench = Bench()
+    stream = FakeStream(bench.ledger, 4, keys=(2,))
+    bench.run_to_end(bench.pump(FakeSource([stream]), gate=ScriptedGate("dddd")))
+    assert bench.ledger.snapshot().causes[Outcome.UNDECODABLE, Cause.NO_KEY_FRAME] == 2
 
 
 def test_a_glance_decodes_one_key_frame_and_lets_the_decoder_go() -> None:

@@ -27,22 +27,22 @@ def asleep() -> SleepGate:
 
 def test_starts_awake_and_falls_asleep_after_the_hold() -> None:
     gate = asleep()
-    assert admit(gate, 5) is Action.SKIP
+    assert admit(gate, 5) is Action.SLEEP
 
 
 def test_a_high_score_wakes_with_the_kept_group() -> None:
     gate = asleep()
-    assert admit(gate, 5, score=2.4) is Action.SKIP
-    assert admit(gate, 5.04, score=2.5) is Action.WAKE
+    assert admit(gate, 5, score=2.4) is Action.SLEEP
+    assert admit(gate, 5.04, score=2.5) is Action.DECODE
     assert admit(gate, 5.08) is Action.DECODE
 
 
 def test_without_a_whole_group_it_waits_for_the_next_key_frame() -> None:
     gate = asleep()
-    assert admit(gate, 5, score=9, whole=False) is Action.SKIP
+    assert admit(gate, 5, score=9, whole=False) is Action.SLEEP
     assert gate.state is Gate.WAKING
-    assert admit(gate, 5.04, whole=False) is Action.SKIP
-    assert admit(gate, 6, key=True, whole=True) is Action.WAKE
+    assert admit(gate, 5.04, whole=False) is Action.SLEEP
+    assert admit(gate, 6, key=True, whole=True) is Action.DECODE
 
 
 def test_what_the_pictures_show_prolongs_the_hold_and_the_score_alone_does_not() -> None:
@@ -52,7 +52,7 @@ def test_what_the_pictures_show_prolongs_the_hold_and_the_score_alone_does_not()
     assert admit(gate, 9.9, score=9) is Action.DECODE
     assert admit(gate, 10.1, score=9) is Action.SLEEP
     assert gate.statistics().false_wakes == 1  # the one from the start, which saw nothing
-    assert admit(gate, 10.2, score=9) is Action.WAKE
+    assert admit(gate, 10.2, score=9) is Action.DECODE
     assert admit(gate, 13.3) is Action.SLEEP
     assert gate.statistics().false_wakes == 2
 
@@ -61,20 +61,20 @@ def test_heartbeats_are_key_frames_at_their_distance() -> None:
     gate = asleep()
     times = [t for t in range(5, 70, 2) if admit(gate, t, key=True) is Action.GLANCE]
     assert times == [19, 35, 51, 67]
-    assert admit(gate, 90, key=False) is Action.SKIP
+    assert admit(gate, 90, key=False) is Action.SLEEP
 
 
 def test_something_seen_in_a_glance_wakes() -> None:
     gate = asleep()
     assert admit(gate, 20, key=True) is Action.GLANCE
     gate.seen(20 * S)
-    assert admit(gate, 20.04) is Action.WAKE
+    assert admit(gate, 20.04) is Action.DECODE
 
 
 def test_a_trigger_keeps_awake_until_it_ends() -> None:
     gate = asleep()
     gate.trigger(30 * S)
-    assert admit(gate, 5) is Action.WAKE
+    assert admit(gate, 5) is Action.DECODE
     assert admit(gate, 29) is Action.DECODE
     assert admit(gate, 31.9) is Action.DECODE
     assert admit(gate, 32.1) is Action.SLEEP

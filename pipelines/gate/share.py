@@ -1,0 +1,67 @@
+"""What the cameras of a process share before their decoders: one budget, and permits for catching up.
+
+Thread-safe; pumps ask, the event loop rebalances. Every call but `permit` is short.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from contextlib import AbstractContextManager
+
+from pipelines.gate.budget import DecodeBudget
+from pipelines.gate.budget_cost import DecodeWork
+from pipelines.gate.budget_terms import BudgetOptions, BudgetSnapshot, Grant
+from pipelines.gate.permit import Permits, PermitStatistics
+from pipelines.values import Priority
+
+_CORE_SHARE = 0.6
+"""Of the machine, for decoding, where the options do not say: the rest is for gates, the worker and the system."""
+
+
+class DecodeShare:
+    """One per process."""
+
+    def __init__(self, options: BudgetOptions) -> None:
+        cpus = os.cpu_count() or 1
+        if options.cores == 0:
+            options = options.model_copy(update={"cores": _CORE_SHARE * cpus})
+        self._lock = threading.Lock()
+        self._budget = DecodeBudget(options)
+        self._permits = Permits(cpus)
+
+    def granted(self, camera: str, value: float, priority: Priority, now_ns: int) -> bool:
+        """May this camera decode now? False: its packets are `shed`. Ask at every packet while it is awake."""
+        with self._lock:
+            return isinstance(self._budget.want(camera, value, priority, now_ns), Grant)
+
+    def spent(self, camera: str, cpu_s: float, now_ns: int, work: DecodeWork) -> None:
+        with self._lock:
+            self._budget.spent(camera, cpu_s, now_ns, work)
+
+    def release(self, camera: str) -> None:
+        """It sleeps, or lost its connection."""
+        with self._lock:
+            self._budget.release(camera)
+
+    def forget(self, camera: str) -> None:
+        """It is gone."""
+        with self._lock:
+            self._budget.forget(camera)
+
+    def permit(self, camera: str, arrival_ns: int) -> AbstractContextManager[bool]:
+        """Blocks until this camera may catch up, the earliest arrival first. False: it was aborted."""
+        return self._permits.hold(camera, arrival_ns)
+
+    def abort(self, camera: str) -> None:
+        """It stops: let its thread wait for no permit. Only what waits now."""
+        self._permits.abort(camera)
+
+    def rebalance(self, now_ns: int) -> None:
+        """Choose anew who may decode. About twice a second."""
+        with self._lock:
+            self._budget.rebalance(now_ns)
+
+    def snapshot(self, now_ns: int) -> tuple[BudgetSnapshot, PermitStatistics]:
+        with self._lock:
+            return self._budget.snapshot(now_ns), self._permits.statistics()
