@@ -79,10 +79,9 @@ class Scorer:
         self._score = 0.0
 
     def restart(self) -> None:
-        """A new connection: recent packets do not lead to the next. The quiet is kept while it is in the window."""
+        """A new connection: no score for a second. The quiet is kept while it is in the window."""
         self._fitness.restart()
-        self._recent.clear()
-        self._recent_sum = self._score = 0.0
+        self._score = 0.0
         self._full_ns = None
 
     def update(self, facts: PacketFacts, time_ns: int) -> float:
