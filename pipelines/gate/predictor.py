@@ -11,7 +11,7 @@ class Predictor(Protocol):
     """Says of each packet how likely it is that its picture is worth decoding. One per stream; pump thread.
 
     Every packet is shown to it, in the order they come, whether or not it is decoded. Pure: time is an argument, in
-    ns, and never goes back within a stream.
+    ns; it may step back a little (B-frames), and where it jumps the stream is learned anew.
     """
 
     def update(self, facts: PacketFacts, time_ns: int) -> float:

@@ -67,29 +67,33 @@ class Scorer:
         self._window_ns = int(options.window_s * 1e9)
         self._mean_ns = int(options.mean_s * 1e9)
         self._learn_ns = int(options.learn_s * 1e9)
-        self._levels: dict[object, SlidingQuantiles] = {}
-        self._quiet = SlidingQuantiles(self._window_ns, _MOST_SAMPLES)
         self._deviations = _NORMAL.inv_cdf(options.quiet_share) - _NORMAL.inv_cdf(_LOW_SHARE)
-        self._recent: deque[tuple[int, float]] = deque()
-        self._recent_sum = 0.0
-        self._full_ns: int | None = None
-        """From then on there is a whole `mean_s` to take the mean of; None: of the next packet's time."""
         self._since_ns: int | None = None
         self._last_ns = 0
-        self._score = 0.0
+        self._forget()
+
+    def _forget(self) -> None:
+        """Know nothing of the stream: at first, and when time jumps."""
+        self._levels: dict[object, SlidingQuantiles] = {}
+        self._quiet = SlidingQuantiles(self._window_ns, _MOST_SAMPLES)
+        self._recent: deque[tuple[int, float]] = deque()
+        self._recent_sum = 0.0
+        self.restart()
 
     def restart(self) -> None:
         """A new connection: no score for a second. The quiet is kept while it is in the window."""
         self._fitness.restart()
         self._score = 0.0
-        self._full_ns = None
+        self._full_ns: int | None = None
+        """From then on there is a whole `mean_s` to take the mean of; None: the next packet begins it."""
 
     def update(self, facts: PacketFacts, time_ns: int) -> float:
         """Score of the second that ends with this packet; 0 until there was one since the start or `restart`."""
+        if self._since_ns is None or abs(time_ns - self._last_ns) > self._window_ns:
+            self._forget()
+            self._since_ns = self._last_ns = time_ns
+        self._last_ns = time_ns = max(time_ns, self._last_ns)
         self._fitness.update(facts, time_ns)
-        if self._since_ns is None or time_ns - self._last_ns > self._window_ns:
-            self._since_ns = time_ns
-        self._last_ns = time_ns
         if facts.payload_bytes:
             self._score = self._against_quiet(self._mean(self._above_level(facts, time_ns), time_ns), time_ns)
         return self._score

@@ -209,6 +209,32 @@ def test_a_new_connection_keeps_the_quiet_and_forgets_the_last_second() -> None:
     assert scorer.ready(45 * SECOND)
 
 
+@pytest.mark.parametrize("jump_s", [-3600, 3600])
+def test_a_jump_in_time_is_learned_anew_and_costs_no_memory(jump_s: int) -> None:
+    scorer = Scorer(OPTIONS)
+    for start_s in (7200, 7200 + jump_s):
+        ready = []
+        for n, facts in enumerate(active(quiet(42), 40 * FPS, FPS, 3.0)):
+            time_ns = start_s * SECOND + n * SECOND // FPS
+            score = scorer.update(facts, time_ns)
+            ready.append(scorer.ready(time_ns))
+            if n == 41 * FPS - 1:
+                assert score > WORTH_A_LOOK
+        assert ready.index(True) == round(OPTIONS.learn_s * FPS)
+
+
+def test_presentation_times_may_step_back() -> None:
+    """As with B-frames: order of decoding I P b b, order of time I b b P."""
+    scorer = Scorer(OPTIONS)
+    order = [3, 1, 2]
+    packets = active(quiet(45), 40 * FPS, 5 * FPS, 2.0)
+
+    late = [scorer.update(facts, (n // 3 * 3 + order[n % 3]) * SECOND // FPS) for n, facts in enumerate(packets)]
+
+    assert max(late[40 * FPS : 41 * FPS]) > 2 * WORTH_A_LOOK
+    assert sum(score > WORTH_A_LOOK for score in late[20 * FPS : 40 * FPS]) < 15
+
+
 def test_packets_without_a_picture_change_nothing() -> None:
     packets = quiet(20)
     scorer = Scorer(OPTIONS)
