@@ -8,6 +8,7 @@ Stop, first signal: cameras end, answers are awaited, episodes closed, sinks dra
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 import tempfile
@@ -32,13 +33,16 @@ from pipelines import build
 from pipelines.accounting import Ledger
 from pipelines.contracts import Sink
 from pipelines.egress import Egress
-from pipelines.errors import FramegateError, ModelError
+from pipelines.errors import ConfigError, FramegateError, ModelError
 from pipelines.inflight import InFlight
 from pipelines.values import CameraHealth
 
 ATTACH_S = 30.0
 """Cameras wait this long for a worker at start; then they run without one, and their frames fail, counted."""
 TICK_S = 0.2
+AUDIT_NS = 5_000_000_000
+SOCKET_PATH_BYTES = 96
+"""unix(7) has room for 107; a worker that takes over binds beside the path first, with its process id as suffix."""
 
 
 class Dpu:
@@ -72,13 +76,15 @@ class Dpu:
         self._notifier = notifier or Notifier()
         self._worker_log = worker_log
         self.inflight = InFlight()
+        self.audit = build.audit(config.audit, config.audit.estimate, config.audit.control)
         self.sinks: tuple[Sink, ...] = (*build.sinks(config.sinks, measure.acked), *extra_sinks)
         self.egress = Egress(self.inflight, self.sinks, measure.result, measure.alert, self._worker_changed)
-        self._cameras_of = build.CameraMaker(
-            self.inflight, self._told, config.stagger, config.budget, config.model.presence
+        self.makers = build.CameraMaker(
+            self.inflight, self._told, config.stagger, config.budget, self.audit, config.model.presence
         )
         self.cameras: Cameras[CameraConfig] = Cameras(self._make_camera, self.egress)
         self._applying = asyncio.Lock()
+        self._audit_due_ns = 0
         self._stopping = asyncio.Event()
         self._forced = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -113,6 +119,14 @@ class Dpu:
 
     def observe(self) -> ObservedSnapshot:
         return self.measure.snapshot(self)
+
+    def wake(self, camera: str, seconds: float) -> bool:
+        """Decode a camera for so long, whatever its packets say: an external event. False: no such camera."""
+        pump = self.cameras.pumps.get(camera)
+        if pump is None:
+            return False
+        pump.wake(time.monotonic_ns() + int(seconds * 1e9))
+        return True
 
     async def reload(self) -> None:
         """Read the configuration again; only cameras that changed restart. A bad file changes nothing."""
@@ -178,9 +192,20 @@ class Dpu:
         now_ns = time.monotonic_ns()
         self.cameras.tick(now_ns)
         self.egress.tick(now_ns)
-        self._cameras_of.share.rebalance(now_ns)
+        self.makers.share.rebalance(now_ns)
+        self._heed_audit(now_ns)
         if self._stop_when_ended and self.cameras.ended and not len(self.inflight):
             self._stopping.set()
+
+    def _heed_audit(self, now_ns: int) -> None:
+        """Every few seconds: judge what was audited, and move thresholds."""
+        if self.audit is None or now_ns < self._audit_due_ns:
+            return
+        self._audit_due_ns = now_ns + AUDIT_NS
+        for step in self.audit.tick(now_ns):
+            self.measure.log.info("audit.step", camera=step.camera, gate=step.gate.value, reason=step.reason)
+            if (pump := self.cameras.pumps.get(step.camera)) is not None:
+                pump.tune(self.audit.settings(step.camera))
 
     def _services(self, group: asyncio.TaskGroup, socket: Path) -> list[asyncio.Task[None]]:
         services: dict[str, Coroutine[Any, Any, None]] = {
@@ -231,7 +256,7 @@ class Dpu:
     # --- pieces ----------------------------------------------------------------------------------------------------
 
     def _make_camera(self, camera: str, options: CameraConfig, ledger: Ledger) -> build.BuiltCamera:
-        return self._cameras_of.make(camera, options, ledger)
+        return self.makers.make(camera, options, ledger)
 
     def _told(self, health: CameraHealth) -> None:
         """A pump's word, in the pump's thread."""
@@ -263,10 +288,12 @@ class Dpu:
             supervisor.restart()
 
     def _socket(self, stack: AsyncExitStack) -> Path:
-        if self.config.worker.socket is not None:
-            return self.config.worker.socket
-        directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="framegate-"))
-        return Path(directory) / "worker.sock"
+        path = self.config.worker.socket
+        if path is None:
+            path = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="framegate-"))) / "worker.sock"
+        if len(os.fsencode(path)) > SOCKET_PATH_BYTES:
+            raise ConfigError(f"worker.socket: {path} is too long for a Unix socket: name a shorter one, or set TMPDIR")
+        return path
 
     def _worker_command(self, socket: Path) -> list[str]:
         """A fresh interpreter; what it needs to know travels as one JSON argument, which holds no secret."""

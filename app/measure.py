@@ -95,9 +95,10 @@ class Measure:
 
     def snapshot(self, dpu: Dpu) -> ObservedSnapshot:
         """Everything at one instant."""
+        now_ns = time.monotonic_ns()
         return ObservedSnapshot(
             time_ms=time.time_ns() // 1_000_000,
-            uptime_s=(time.monotonic_ns() - self._started_ns) / 1e9,
+            uptime_s=(now_ns - self._started_ns) / 1e9,
             cpu_s=_cpu_s(),
             alerts=dpu.egress.alerts,
             cameras=self._cameras(dpu),
@@ -105,6 +106,8 @@ class Measure:
             sinks={sink.name: sink.statistics() for sink in dpu.sinks},
             latencies={name: one.snapshot() for name, one in self._latency.items()},
             loop_lag=self._lag.snapshot(),
+            audit=dpu.audit.snapshot(now_ns) if dpu.audit else None,
+            budget=dpu.makers.share.snapshot(now_ns)[0],
             counters={
                 "orphan_answers": dpu.egress.orphans,
                 "snapshots_skipped": dpu.egress.snapshots_skipped,

@@ -7,6 +7,7 @@ TensorRT and a worker image no PyAV.
 from __future__ import annotations
 
 import functools
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,6 +21,11 @@ from pipelines.event.episode import EpisodeOptions, EpisodeTracker
 from pipelines.event.mask import rasterise
 from pipelines.event.snapshot import SnapshotOptions, Snapshotter
 from pipelines.framepath import FramePath, PathOptions, PathParts
+from pipelines.gate.audit import Audit
+from pipelines.gate.audit_control import ControlOptions
+from pipelines.gate.audit_estimate import EstimateOptions
+from pipelines.gate.audit_window import AuditOptions
+from pipelines.gate.auditor import Auditor
 from pipelines.gate.budget_terms import BudgetOptions
 from pipelines.gate.motion import MotionGate, MotionOptions
 from pipelines.gate.open import OpenGate
@@ -93,10 +99,12 @@ class CameraMaker:
         tell: Callable[[CameraHealth], None],
         stagger: StaggerOptions,
         budget: BudgetOptions,
+        audit: Audit | None,
         presence: str,
     ) -> None:
         """presence: name or path of the presence model, loaded with the first camera that asks for it."""
         self.share = DecodeShare(budget)
+        self._audit = audit
         self._inflight = inflight
         self._tell = tell
         self._stagger = Stagger(stagger)
@@ -110,13 +118,16 @@ class CameraMaker:
             ModelError: the presence model cannot be used.
         """
         source = _source(camera, spec, ledger)
-        path = FramePath(self._path_parts(camera, spec, ledger, source.paced))
+        audit = self._audit if source.paced else None
+        auditor = Auditor(audit, camera) if audit is not None else None
+        path = FramePath(self._path_parts(camera, spec, ledger, source.paced, auditor))
         pump = Pump(
             PumpParts(
                 camera=camera,
                 ledger=ledger,
                 source=source,
                 gate=PacketGate(spec.gate, source.paced) if spec.gate.enabled else OpenGate(),
+                auditor=auditor,
                 share=self.share if source.paced else None,
                 priority=spec.priority,
                 path=path,
@@ -132,11 +143,15 @@ class CameraMaker:
             least_score=spec.episode.keeping_score,
             set_alive=functools.partial(setattr, path, "episode_alive"),
             paced=source.paced,
+            audit=audit,
+            wake=pump.wake,
             snapshotter=self._snapshotter(spec.snapshot) if spec.snapshot.mode != "off" else None,
         )
         return BuiltCamera(pump, out)
 
-    def _path_parts(self, camera: str, spec: CameraSpec, ledger: Ledger, paced: bool) -> PathParts:
+    def _path_parts(
+        self, camera: str, spec: CameraSpec, ledger: Ledger, paced: bool, auditor: Auditor | None
+    ) -> PathParts:
         ignore = rasterise(spec.episode.masks, THUMBNAIL_HW) if spec.episode.masks else None
         presence: Presence | None = None
         if spec.presence.enabled:
@@ -151,6 +166,7 @@ class CameraMaker:
             presence_threshold=spec.presence.threshold,
             inflight=self._inflight,
             paced=paced,
+            auditor=auditor,
             keep_frame=spec.snapshot.mode != "off",
             picture=functools.partial(self._picture, camera),
         )
@@ -175,6 +191,11 @@ def _presence_path(name: str) -> Path:
     from pipelines.model.catalog import resolve_presence
 
     return resolve_presence(name)
+
+
+def audit(audited: AuditOptions, estimate: EstimateOptions, control: ControlOptions) -> Audit | None:
+    """The audit of this process; None when it is switched off."""
+    return Audit(audited, estimate, control, os.cpu_count() or 1) if audited.enabled else None
 
 
 def link(socket: Path, options: LaneOptions, events: LaneEvents) -> ShmLink:

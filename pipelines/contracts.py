@@ -82,6 +82,17 @@ class Decoder(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class GateSetting:
+    """What the audit found one gate of one camera should do."""
+
+    factor: float = 1.0
+    """Of the configured threshold."""
+    open_since_ns: int | None = None
+    """Set: it lets everything through, as no threshold reached the target."""
+    openings: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class GateStatistics:
     """A packet gate's counters since start."""
 
@@ -111,6 +122,16 @@ class PacketGate(Protocol):
     @property
     def score(self) -> float:
         """Of the packet just admitted: how much it stands out of its stream's quiet."""
+
+    @property
+    def nearness(self) -> float:
+        """Of the packet just admitted: its score over the threshold; 1 and more wakes."""
+
+    def trigger(self, until_ns: int) -> None:
+        """Stay awake until then. Any thread."""
+
+    def tune(self, setting: GateSetting) -> None:
+        """What the audit found. Any thread."""
 
     @property
     def whole(self) -> bool:

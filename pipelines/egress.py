@@ -17,6 +17,7 @@ from pipelines.accounting import Ledger
 from pipelines.contracts import Sink, SlotWriter
 from pipelines.event.episode import EpisodeTracker
 from pipelines.event.snapshot import Snapshotter
+from pipelines.gate.audit import Audit
 from pipelines.inflight import InFlight
 from pipelines.postprocess.decode import detect
 from pipelines.values import (
@@ -41,6 +42,8 @@ OUTCOME_OF_CODE: dict[AnswerCode, tuple[Outcome, Cause | None]] = {
     AnswerCode.CHECKSUM: (Outcome.FAILED, Cause.CHECKSUM),
 }
 
+_AUDIT_WAKE_NS = 5_000_000_000
+"""How long a camera is kept awake by what the audit saw; if it goes on, the gates see it by then."""
 _ALERT_QUEUE = 256
 """Alerts waiting for a snapshot; beyond it alerts go out at once, without one, counted."""
 
@@ -58,6 +61,9 @@ class CameraOut:
     paced: bool = True
     """False: time is the media's, and only answers move it."""
     snapshotter: Snapshotter | None = None
+    audit: Audit | None = None
+    wake: Callable[[int], None] = lambda until_ns: None
+    """Keeps the camera awake until then: the audit saw something."""
 
 
 class Egress:
@@ -94,8 +100,11 @@ class Egress:
         """Settle the camera's tasks as stopped and end its episode. Its pump has ended."""
         out = self._cameras.pop(camera)
         for context in self._inflight.close_camera(camera):
-            out.ledger.settle(context.sequence, Outcome.STOPPED)
-        self._emit(out, out.tracker.close(time.monotonic_ns(), "camera stopped"), None)
+            self._settle(out, context, Outcome.STOPPED)
+        now_ns = time.monotonic_ns()
+        if out.audit is not None:
+            out.audit.forget(camera, now_ns)
+        self._emit(out, out.tracker.close(now_ns, "camera stopped"), None)
 
     # --- contracts.LaneEvents --------------------------------------------------------------------------------------
 
@@ -110,24 +119,33 @@ class Egress:
             self.orphans += 1
             return
         outcome, cause = OUTCOME_OF_CODE[answer.code]
-        out.ledger.settle(context.sequence, outcome, cause)
         if answer.code is AnswerCode.OK and self._card is not None:
-            self._result(context, answer, out, self._card)
+            self._result(self._restored(context, answer, out, self._card), context, out)
+        else:
+            self._settle(out, context, outcome, cause)
+
+    def _settle(self, out: CameraOut, context: TaskContext, outcome: Outcome, cause: Cause | None = None) -> None:
+        """In the camera's ledger, or in the audit's."""
+        if context.audit is None:
+            out.ledger.settle(context.sequence, outcome, cause)
+        elif out.audit is not None:
+            out.audit.settle(context.audit.sequence, outcome)
 
     def lost(self, tasks: Sequence[int], reason: str) -> None:
         self._inflight.writer = None
         for task in tasks:
             context = self._inflight.close(task)
             if context is not None and context.camera in self._cameras:
-                self._cameras[context.camera].ledger.settle(context.sequence, Outcome.FAILED, Cause.PEER_LOST)
+                self._settle(self._cameras[context.camera], context, Outcome.FAILED, Cause.PEER_LOST)
         self._on_worker(False, reason)
 
     # --- results ---------------------------------------------------------------------------------------------------
 
-    def _result(self, context: TaskContext, answer: Answer, out: CameraOut, card: ModelCard) -> None:
+    def _restored(self, context: TaskContext, answer: Answer, out: CameraOut, card: ModelCard) -> FrameResult:
+        """The answer in source pixels."""
         now_ns = time.monotonic_ns()
         self._inflight.observe_turnaround(now_ns - context.timeline.published_ns)
-        result = FrameResult(
+        return FrameResult(
             camera=context.camera,
             task=context.task,
             sequence=context.sequence,
@@ -145,9 +163,28 @@ class Egress:
             ),
             score_threshold=card.score_threshold,
             time_ns=context.time_ns,
+            source="gate" if context.audit is None else "audit",
             frame=context.frame,
         )
-        self._on_result(result)
+
+    def _result(self, result: FrameResult, context: TaskContext, out: CameraOut) -> None:
+        """Settle, and tell: an audited frame only if it shows what its gate should have let pass."""
+        now_ns = result.timeline.answered_ns
+        wanted = out.audit is not None and out.tracker.wants(result)
+        if context.audit is None:
+            out.ledger.settle(context.sequence, Outcome.INFERRED)
+            self._on_result(result)
+        elif out.audit is not None:
+            out.audit.settle(context.audit.sequence, Outcome.INFERRED, wanted)
+            if not wanted:
+                return
+            out.wake(now_ns + _AUDIT_WAKE_NS)
+        if wanted and out.audit is not None and context.audit is None:
+            arrival_ns = context.timeline.arrival_ns
+            if context.against is None:
+                out.audit.found(context.camera, arrival_ns, now_ns)
+            else:
+                out.audit.known_miss(context.camera, context.against, arrival_ns, now_ns)
         for sink in self._sinks:
             sink.result(result)
         self._emit(out, out.tracker.update(result, now_ns if out.paced else context.time_ns), result)

@@ -12,14 +12,16 @@ A frame goes on whatever motion and presence say when
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from pydantic import BaseModel, Field
 
 from pipelines.accounting import Ledger
 from pipelines.color import resolve
-from pipelines.contracts import Presence, Slot, SlotWriter
+from pipelines.contracts import GateSetting, Presence, Slot, SlotWriter
+from pipelines.gate.audit_window import AuditWindow
+from pipelines.gate.auditor import Auditor
 from pipelines.gate.motion import MotionGate
 from pipelines.gate.pace import Pacer
 from pipelines.gate.sceneclock import SceneClock
@@ -30,6 +32,7 @@ from pipelines.preprocess.planes import pad_yuv, write_planes
 from pipelines.preprocess.thumbnail import luma_thumbnail
 from pipelines.values import (
     U8,
+    AuditTag,
     Cause,
     Frame,
     Letterbox,
@@ -74,6 +77,7 @@ class PathParts:
     inflight: InFlight
     paced: bool
     """False: a file read as fast as possible; it waits for a slot instead of dropping, and has no deadline."""
+    auditor: Auditor | None
     keep_frame: bool
     """Snapshots are wanted: hold the source picture until the answer."""
     picture: Callable[[Cause | None], None]
@@ -88,6 +92,27 @@ class _Ask:
     presence: float
     deadline_ns: int
     timeline: Timeline
+    audit: AuditTag | None = None
+    against: Outcome | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Worth:
+    """What motion and presence say of a frame."""
+
+    presence: float
+    refused: Outcome | None
+    """None: it goes on."""
+    seen: bool
+    """Something is there: the camera stays awake."""
+    score: float
+    """Of the gate that refused: how near it was to letting the frame pass, 1 at its threshold."""
+    against: Outcome | None = None
+    """It goes on for the heartbeat alone: the gate that would have dropped it."""
+
+
+_AS_CONFIGURED = GateSetting()
+_LEAST_THRESHOLD = 1e-6
 
 
 class FramePath:
@@ -101,6 +126,7 @@ class FramePath:
         self._fit_key: object = None
         self.episode_alive = False
         """Written by the event loop, read by the pump."""
+        self._settings: Mapping[Outcome, GateSetting] = {}
         self._stopping = False
         self._moved_ns = 0
         self._clock = SceneClock(parts.paced)
@@ -112,14 +138,18 @@ class FramePath:
         self._clock.restart()
         self._pacer = Pacer(options.analyse_fps)
         self._alive_pacer = Pacer(options.alive_fps)
+        self._audit_pacer = Pacer(options.analyse_fps)
         self._heartbeat = Pacer(1 / options.heartbeat_s)
 
     def stop(self) -> None:
         """From here on every picture is `stopped`, also one that waits for a slot. Any thread."""
         self._stopping = True
 
-    def frame(self, frame: Frame, read_ns: int, decoded_ns: int) -> int | None:
+    def frame(self, frame: Frame, read_ns: int, decoded_ns: int, glance: bool = False) -> int | None:
         """Take one picture to its slot or its outcome. Blocks only for the work (and, unpaced, for a free slot).
+
+        Args:
+            glance: The camera sleeps; this is its heartbeat.
 
         Returns:
             The picture's scene time if something is there, which keeps the camera awake; else None.
@@ -136,15 +166,37 @@ class FramePath:
         if (cause := self._invalid(frame, thumbnail, time_ns)) is not None:
             parts.ledger.settle(frame.sequence, Outcome.INVALID, cause)
             return None
-        presence, refused, seen = self._worth(thumbnail, time_ns)
-        seen_ns = time_ns if seen or self._alive(time_ns) else None
-        if refused is not None:
-            parts.ledger.settle(frame.sequence, refused)
+        worth = self._worth(thumbnail, time_ns)
+        seen_ns = time_ns if worth.seen or self._alive(time_ns) else None
+        if worth.refused is None:
+            ask = self._ask(frame, time_ns, worth.presence, read_ns, decoded_ns)
+            self._send(frame, replace(ask, against=Outcome.ASLEEP if glance else worth.against))
             return seen_ns
+        parts.ledger.settle(frame.sequence, worth.refused)
+        if parts.auditor is not None:
+            window = parts.auditor.dropped(worth.refused, worth.score, frame.arrival_ns)
+            if window is not None:
+                self._send_audited(frame, window, time_ns, read_ns, decoded_ns)
+        return seen_ns
+
+    def audit(self, frame: Frame, window: AuditWindow, read_ns: int, decoded_ns: int) -> None:
+        """A picture of a sleeping camera that the audit decoded: at the analysed rate it goes on, past all gates."""
+        if self._audit_pacer.due(frame.arrival_ns):
+            self._send_audited(frame, window, frame.arrival_ns, read_ns, decoded_ns)
+
+    def tune(self, settings: Mapping[Outcome, GateSetting]) -> None:
+        """What the audit found the gates should do. Any thread: one reference is replaced."""
+        self._settings = settings
+
+    def _send_audited(self, frame: Frame, window: AuditWindow, time_ns: int, read_ns: int, decoded_ns: int) -> None:
+        assert self._parts.auditor is not None
+        ask = self._ask(frame, time_ns, 1.0, read_ns, decoded_ns)
+        self._send(frame, replace(ask, audit=self._parts.auditor.enter(window, frame.arrival_ns)))
+
+    def _ask(self, frame: Frame, time_ns: int, presence: float, read_ns: int, decoded_ns: int) -> _Ask:
         gated_ns = time.monotonic_ns()
         timeline = Timeline(frame.arrival_ns, read_ns, decoded_ns, gated_ns)
-        self._send(frame, _Ask(time_ns, presence, self._deadline_ns(frame, gated_ns), timeline))
-        return seen_ns
+        return _Ask(time_ns, presence, self._deadline_ns(frame, gated_ns), timeline)
 
     # --- the questions ---------------------------------------------------------------------------------------------
 
@@ -161,29 +213,43 @@ class FramePath:
         """An episode lives, and something moved not too long ago: what has been parked lets the camera sleep."""
         return self.episode_alive and time_ns - self._moved_ns < _STILL_LIFE_NS
 
-    def _worth(self, thumbnail: U8, time_ns: int) -> tuple[float, Outcome | None, bool]:
-        """(presence probability, None to go on or the outcome, something is there).
-
-        Motion and presence see every analysed frame.
-        """
-        presence = self._parts.presence
-        moving = True
+    def _worth(self, thumbnail: U8, time_ns: int) -> _Worth:
+        """Motion and presence see every analysed frame; what they say of it."""
+        presence, moving, motion_score = self._parts.presence, True, 1.0
         if self._parts.motion is not None:
             verdict = self._parts.motion.update(thumbnail, time_ns)
-            moving = verdict.moving
+            moving, motion_score = verdict.moving or self._open(Outcome.STILL), verdict.score
             if verdict.scene_change and presence is not None:
                 presence.reset()
         if moving:
             self._moved_ns = time_ns
-        anyway = self._heartbeat.due(time_ns) | (self.episode_alive and self._alive_pacer.due(time_ns))
-        if presence is None:
-            return 1.0, None if moving or anyway else Outcome.STILL, moving
+        heartbeat = self._heartbeat.due(time_ns) and not self.episode_alive
+        anyway = heartbeat or (self.episode_alive and self._alive_pacer.due(time_ns))
+        against = Outcome.STILL if heartbeat and not moving else None
         if not moving and not anyway:
-            presence.observe(thumbnail, time_ns)
-            return 0.0, Outcome.STILL, False
+            if presence is not None:
+                presence.observe(thumbnail, time_ns)
+            return _Worth(0.0, Outcome.STILL, False, motion_score)
+        if presence is None:
+            return _Worth(1.0, None, moving, motion_score, against)
         probability = presence.probability(thumbnail, time_ns)
-        there = probability >= self._parts.presence_threshold or not presence.ready(time_ns)
-        return probability, None if there or anyway else Outcome.EMPTY, there and moving
+        threshold = self._parts.presence_threshold * self._setting(Outcome.EMPTY).factor
+        if heartbeat and moving and probability < threshold:
+            against = Outcome.EMPTY
+        there = probability >= threshold or self._open(Outcome.EMPTY) or not presence.ready(time_ns)
+        return _Worth(
+            probability,
+            None if there or anyway else Outcome.EMPTY,
+            there and moving,
+            probability / max(threshold, 1e-6),
+        )
+
+    def _setting(self, gate: Outcome) -> GateSetting:
+        return self._settings.get(gate, _AS_CONFIGURED)
+
+    def _open(self, gate: Outcome) -> bool:
+        """The audit found no threshold that held the target: this gate lets everything through."""
+        return self._setting(gate).open_since_ns is not None
 
     # --- the one copy ----------------------------------------------------------------------------------------------
 
@@ -191,13 +257,20 @@ class FramePath:
         parts = self._parts
         writer = parts.inflight.writer
         if writer is None:
-            parts.ledger.settle(frame.sequence, Outcome.FAILED, Cause.NO_WORKER)
+            self._settle(frame, ask, Outcome.FAILED, Cause.NO_WORKER)
         elif ask.timeline.gated_ns + parts.inflight.turnaround_ns > ask.deadline_ns:
-            parts.ledger.settle(frame.sequence, Outcome.LATE, Cause.AT_PUBLISH)
+            self._settle(frame, ask, Outcome.LATE, Cause.AT_PUBLISH)
         elif (slot := self._loan(writer)) is None:
-            parts.ledger.settle(frame.sequence, Outcome.STOPPED if self._stopping else Outcome.RING_FULL)
+            self._settle(frame, ask, Outcome.STOPPED if self._stopping else Outcome.RING_FULL)
         else:
             self._publish(frame, ask, writer, slot)
+
+    def _settle(self, frame: Frame, ask: _Ask, outcome: Outcome, cause: Cause | None = None) -> None:
+        """In the camera's ledger, or in the audit's."""
+        if ask.audit is None:
+            self._parts.ledger.settle(frame.sequence, outcome, cause)
+        elif self._parts.auditor is not None:
+            self._parts.auditor.settle(ask.audit, outcome)
 
     def _deadline_ns(self, frame: Frame, gated_ns: int) -> int:
         if not self._parts.paced:
@@ -228,14 +301,16 @@ class FramePath:
             wall_ms=(time.time_ns() - (published_ns - frame.arrival_ns)) // 1_000_000,
             presence=ask.presence,
             frame=frame if parts.keep_frame else None,
+            audit=ask.audit,
+            against=ask.against,
         )
         parts.inflight.open(context)  # before publish: the answer may come first
         header = self._header(frame, context, ask.deadline_ns, writer.card)
         if not writer.publish(slot, header) and parts.inflight.close(context.task) is not None:
             if parts.inflight.writer is writer:
-                parts.ledger.settle(frame.sequence, Outcome.RING_FULL)
+                self._settle(frame, ask, Outcome.RING_FULL)
             else:
-                parts.ledger.settle(frame.sequence, Outcome.FAILED, Cause.PEER_LOST)
+                self._settle(frame, ask, Outcome.FAILED, Cause.PEER_LOST)
 
     def _header(self, frame: Frame, context: TaskContext, deadline_ns: int, card: ModelCard) -> SlotHeader:
         color_range, matrix = resolve(frame.color_range, frame.color_matrix, frame.wh[1])

@@ -12,14 +12,16 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from pipelines.accounting import Ledger
-from pipelines.contracts import Decoder, PacketGate, Source, Stream
+from pipelines.contracts import Decoder, GateSetting, PacketGate, Source, Stream
 from pipelines.errors import SourceError
 from pipelines.framepath import FramePath
+from pipelines.gate.audit_window import AuditWindow
+from pipelines.gate.auditor import Auditor
 from pipelines.gate.budget_cost import DecodeWork
 from pipelines.gate.share import DecodeShare
 from pipelines.source.backoff import Backoff
@@ -46,6 +48,8 @@ class PumpParts:
     backoff: Backoff
     turn_s: Callable[[], float]
     """Seconds to wait before this open: opens of a process are spread in time."""
+    auditor: Auditor | None
+    """None: nothing is audited (a file read as fast as possible, or the audit is switched off)."""
     share: DecodeShare | None
     """What all cameras share before their decoders; None: a file read as fast as possible waits for nobody."""
     priority: Priority
@@ -64,6 +68,8 @@ class Pump:
         self._stream: Stream | None = None
         self._watch = parts.watch(time.monotonic_ns())
         self._decoder: Decoder | None = None
+        self._audit_decoder: Decoder | None = None
+        self._window: AuditWindow | None = None
         self._granted = False
         self._shed = False
         """Packets are shed: since the last refusal no decoder could start."""
@@ -95,6 +101,15 @@ class Pump:
     @property
     def path(self) -> FramePath:
         return self._parts.path
+
+    def tune(self, settings: Mapping[Outcome, GateSetting]) -> None:
+        """What the audit found this camera's gates should do. Any thread."""
+        self._parts.gate.tune(settings[Outcome.ASLEEP])
+        self._parts.path.tune(settings)
+
+    def wake(self, until_ns: int) -> None:
+        """Decode until then, whatever the packets say: an external event, or what the audit saw. Any thread."""
+        self._parts.gate.trigger(until_ns)
 
     def start(self) -> None:
         self._thread.start()
@@ -213,6 +228,7 @@ class Pump:
                 self._packet(packet, stream)
         finally:
             self._settle_decoder(ended)
+            self._end_audit(time.monotonic_ns(), void=True)
             self._release()
 
     def _packet(self, packet: Packet, stream: Stream) -> None:
@@ -231,6 +247,7 @@ class Pump:
         self._let_go(read_ns)
         if action is Action.SLEEP:
             self._release()
+            self._audit(packet, stream, read_ns)
         self._go_live(read_ns)
 
     def _refusal(self, now_ns: int) -> tuple[Outcome, Cause | None] | None:
@@ -250,6 +267,7 @@ class Pump:
     def _live(self, packet: Packet, stream: Stream, read_ns: int) -> None:
         """Decode one packet of an awake camera; its frames go on."""
         if self._decoder is None:
+            self._end_audit(read_ns)
             self._catch_up(packet, stream)
         self._decode(packet, read_ns, DecodeWork.LIVE)
 
@@ -258,7 +276,7 @@ class Pump:
         self._let_go(read_ns)
         self._decoder, self._live_from = stream.decoder(), packet.sequence
         self._decode(packet, read_ns, DecodeWork.HEARTBEAT)
-        self._let_go(read_ns)
+        self._let_go(read_ns, glance=True)
 
     def _catch_up(self, packet: Packet, stream: Stream) -> None:
         """Bring a fresh decoder from the last key frame to this packet. What comes out has had its outcome."""
@@ -279,7 +297,7 @@ class Pump:
     def _decode(self, packet: Packet, read_ns: int, work: DecodeWork) -> None:
         assert self._decoder is not None
         for item in self._timed(self._decoder, packet, work):
-            self._decoded(item, read_ns)
+            self._decoded(item, read_ns, glance=work is DecodeWork.HEARTBEAT)
 
     def _timed(self, decoder: Decoder, packet: Packet, work: DecodeWork) -> Sequence[Frame | Undecodable]:
         began_ns = time.thread_time_ns()
@@ -290,12 +308,45 @@ class Pump:
             self._parts.share.spent(self._parts.camera, took_ns / 1e9, time.monotonic_ns(), work)
         return items
 
-    def _let_go(self, read_ns: int) -> None:
+    # --- the audit of what sleeps ----------------------------------------------------------------------------------
+
+    def _audit(self, packet: Packet, stream: Stream, read_ns: int) -> None:
+        """Decode a sleeping packet anyway, if the audit's window says so. It is asleep in the camera's ledger."""
+        auditor = self._parts.auditor
+        if auditor is None:
+            return
+        if packet.is_keyframe:
+            nearness = self._parts.gate.nearness
+            self._window = auditor.dropped(Outcome.ASLEEP, nearness, packet.arrival_ns)
+        if self._window is None:
+            self._end_audit(read_ns)
+            return
+        if self._audit_decoder is None:
+            self._audit_decoder = stream.decoder()
+        began_ns = time.thread_time_ns()
+        for item in self._timed(self._audit_decoder, packet, DecodeWork.AUDIT):
+            if isinstance(item, Frame):
+                self._parts.path.audit(item, self._window, read_ns, time.monotonic_ns())
+        auditor.spent(self._window, (time.thread_time_ns() - began_ns) / 1e9)
+
+    def _end_audit(self, now_ns: int, void: bool = False) -> None:
+        """No more packets of this window: it is over, the camera woke, or the connection is lost (void)."""
+        decoder, self._audit_decoder, self._window = self._audit_decoder, None, None
+        if decoder is not None:
+            decoder.flush()
+            decoder.close()
+        if self._parts.auditor is not None:
+            if void:
+                self._parts.auditor.close(now_ns)
+            else:
+                self._parts.auditor.end(Outcome.ASLEEP, now_ns)
+
+    def _let_go(self, read_ns: int, glance: bool = False) -> None:
         """Take what is still inside the decoder, and close it: the camera sleeps, or is shed."""
         decoder, self._decoder = self._decoder, None
         if decoder is not None:
             for item in decoder.flush():
-                self._decoded(item, read_ns)
+                self._decoded(item, read_ns, glance)
             decoder.close()
 
     def _release(self) -> None:
@@ -304,7 +355,7 @@ class Pump:
             self._parts.share.release(self._parts.camera)
         self._granted = False
 
-    def _decoded(self, item: Frame | Undecodable, read_ns: int) -> None:
+    def _decoded(self, item: Frame | Undecodable, read_ns: int, glance: bool = False) -> None:
         if item.sequence < self._live_from:
             return  # of the catch-up
         if isinstance(item, Undecodable):
@@ -314,7 +365,7 @@ class Pump:
         now_ns = time.monotonic_ns()
         self._watch.frame(now_ns)
         self._go_live(now_ns)
-        seen_ns = self._parts.path.frame(item, read_ns, now_ns)
+        seen_ns = self._parts.path.frame(item, read_ns, now_ns, glance)
         if seen_ns is not None:
             self._parts.gate.seen(seen_ns)
 

@@ -331,6 +331,16 @@ class Timeline:
     """The answer was read on the DPU."""
 
 
+@dataclass(frozen=True, slots=True)
+class AuditTag:
+    """A frame that a gate dropped and that is looked at anyway."""
+
+    sequence: int
+    """Its number in the audit's ledger."""
+    gate: Outcome
+    """Who dropped it: asleep, still or empty; that is its outcome in the camera's ledger."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class TaskContext:
     """What the DPU remembers of a task while the worker has it.
@@ -349,6 +359,10 @@ class TaskContext:
     """Wall clock of the arrival, milliseconds since the epoch: for payloads only."""
     presence: float = 1.0
     frame: Frame | None = None
+    audit: AuditTag | None = None
+    """Set: the task is the audit's, and `sequence` has its outcome already."""
+    against: Outcome | None = None
+    """Set: only the heartbeat let it pass; the gate that would have dropped it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -16,10 +16,20 @@ from app.config.problem import ConfigProblems, Problem
 from app.config.sinks import SinkConfig
 from app.config.worker import WorkerDeployment
 from app.control.options import HttpOptions
+from pipelines.gate.audit_control import ControlOptions
+from pipelines.gate.audit_estimate import EstimateOptions
+from pipelines.gate.audit_window import AuditOptions
 from pipelines.gate.budget_terms import BudgetOptions
 from pipelines.source.stagger import StaggerOptions
 
 _CAMERA = CameraDefaults()
+
+
+class AuditConfig(AuditOptions, frozen=True, extra="forbid"):
+    """How the gates are audited, and what is done about what is found."""
+
+    estimate: EstimateOptions = Field(EstimateOptions(), description="When an estimate is worth acting upon.")
+    control: ControlOptions = Field(ControlOptions(), description="Where the thresholds are to go, and how fast.")
 
 
 class Config(WorkerDeployment, frozen=True, extra="forbid"):
@@ -33,6 +43,7 @@ class Config(WorkerDeployment, frozen=True, extra="forbid"):
     sinks: Mapping[Name, SinkConfig] = Field({}, description="Where alerts go, each under a name.")
     http: HttpOptions = Field(HttpOptions(), description="Probes, metrics and states over HTTP.")
     stagger: StaggerOptions = Field(StaggerOptions(), description="How quickly cameras are opened.")
+    audit: AuditConfig = Field(AuditConfig(), description="A sample of what the gates dropped is looked at anyway.")
     budget: BudgetOptions = Field(BudgetOptions(), description="What decoding may cost, and who goes first.")
     drain_s: float = Field(
         5.0, ge=0, le=300, description="How long the first stop signal waits for answers and sinks, s."

@@ -1,4 +1,4 @@
-"""Probes, metrics, report and states over HTTP, in the process's own event loop. Reads only; changes nothing.
+"""Probes, metrics, report, states and wake-ups over HTTP, in the process's own event loop.
 
 | path       | answers |
 |------------|---------|
@@ -8,6 +8,7 @@
 | /metrics   | Prometheus' text form |
 | /report    | the report so far, JSON |
 | /cameras   | each camera's state, JSON; /cameras/ID: one |
+| POST /cameras/ID/wake?seconds=10 | decode it for so long, whatever its packets say: an external event |
 
 Beyond loopback a token is required, for everything but the bare status of the probes (an orchestrator has none).
 """
@@ -32,6 +33,8 @@ from pipelines.errors import ConfigError
 
 _PROBES = ("/live", "/ready", "/startup")
 _CLOSE_S = 1.0
+_WAKE_S = 10.0
+_LONGEST_WAKE_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,9 @@ class ControlTarget(Protocol):
         """Is start-up over?"""
 
     def observe(self) -> ObservedSnapshot: ...
+
+    def wake(self, camera: str, seconds: float) -> bool:
+        """An external event: decode this camera for so long. False: no such camera."""
 
 
 @asynccontextmanager
@@ -95,6 +101,7 @@ def application(options: HttpOptions, target: ControlTarget) -> web.Application:
             web.get("/report", views.report),
             web.get("/cameras", views.cameras),
             web.get("/cameras/{camera}", views.camera),
+            web.post("/cameras/{camera}/wake", views.wake),
         ]
     )
     return app
@@ -131,6 +138,17 @@ class _Views:
         if observed is None:
             return web.json_response({"error": "no such camera"}, status=404)
         return web.json_response(camera_state(observed))
+
+    async def wake(self, request: web.Request) -> web.Response:
+        try:
+            seconds = float(request.query.get("seconds", _WAKE_S))
+        except ValueError:
+            seconds = 0.0
+        if not 0 < seconds <= _LONGEST_WAKE_S:
+            return web.json_response({"error": f"seconds must be above 0, at most {_LONGEST_WAKE_S:g}"}, status=400)
+        if not self._target.wake(request.match_info["camera"], seconds):
+            return web.json_response({"error": "no such camera"}, status=404)
+        return web.json_response({"awake_s": seconds})
 
     def _probe(self, request: web.Request, verdict: Verdict) -> web.Response:
         """The status is for everybody; the reasons name cameras, and are not."""

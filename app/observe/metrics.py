@@ -45,6 +45,7 @@ class SnapshotCollector(Collector):
         yield from _workers(snapshot)
         yield from _sinks(snapshot)
         yield from _latencies(snapshot)
+        yield from _audit(snapshot)
 
 
 def render(snapshot: ObservedSnapshot) -> bytes:
@@ -192,6 +193,26 @@ def _sinks(snapshot: ObservedSnapshot) -> Iterator[Metric]:
         connected.add_metric([name], sink.connected)
     yield waiting
     yield connected
+
+
+def _audit(snapshot: ObservedSnapshot) -> Iterator[Metric]:
+    """Nothing while the evidence is insufficient but the counts: an unknown recall is no number."""
+    audit, budget = snapshot.audit, snapshot.budget
+    if budget is not None:
+        yield GaugeMetricFamily("framegate_decode_budget_cores", "What decoding may take.", budget.cores)
+        yield GaugeMetricFamily("framegate_decode_committed_cores", "What granted streams cost.", budget.committed)
+        yield GaugeMetricFamily("framegate_decode_refused_cameras", "Awake and shed.", budget.refused)
+    if audit is None:
+        return
+    chain = audit.estimate.chain
+    imbalance = audit.frames.imbalance + audit.windows.imbalance
+    yield GaugeMetricFamily("framegate_audit_windows", "Audited windows the estimate rests on.", chain.windows)
+    yield CounterMetricFamily("framegate_audit_cpu_seconds", "Work of the audit.", audit.spent_s)
+    yield GaugeMetricFamily("framegate_audit_imbalance", "As framegate_accounting_imbalance.", imbalance)
+    if chain.sufficient:
+        yield GaugeMetricFamily("framegate_recall", "Share of event windows that the gates let pass.", chain.value)
+        yield GaugeMetricFamily("framegate_recall_low", "Of its 95 % interval.", chain.interval.low)
+        yield GaugeMetricFamily("framegate_recall_high", "Of its 95 % interval.", chain.interval.high)
 
 
 def _latencies(snapshot: ObservedSnapshot) -> Iterator[Metric]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from app.observe.snapshot import CameraObserved, ObservedSnapshot, WorkerObserved
+from pipelines.gate.audit import AuditSnapshot
 
 
 def build_report(snapshot: ObservedSnapshot) -> dict[str, Any]:
@@ -22,6 +23,8 @@ def build_report(snapshot: ObservedSnapshot) -> dict[str, Any]:
         "loop_lag_ms": snapshot.loop_lag.summary_ms(),
         "workers": {name: _worker(worker) for name, worker in snapshot.workers.items()},
         "sinks": {name: _fields(sink) for name, sink in snapshot.sinks.items()},
+        "audit": _audit(snapshot.audit) if snapshot.audit else None,
+        "budget": _fields(snapshot.budget) if snapshot.budget else None,
         "counters": dict(snapshot.counters),
         "cpu_s": round(snapshot.cpu_s, 3),
     }
@@ -75,6 +78,26 @@ def _camera(camera: CameraObserved) -> dict[str, Any]:
         "catch_up_s": round(camera.catch_up_s, 3),
         "gate": _fields(camera.gate) if camera.gate else None,
         **camera_state(camera),
+    }
+
+
+def _audit(audit: AuditSnapshot) -> dict[str, Any]:
+    """What the gates miss, by the audit: `recall` is null while the evidence is insufficient."""
+    chain = audit.estimate.chain
+    return {
+        "recall": round(chain.value, 4) if chain.sufficient else None,
+        "interval": [round(chain.interval.low, 4), round(chain.interval.high, 4)],
+        "sufficient": chain.sufficient,
+        "found": chain.found,
+        "missed": round(chain.missed, 2),
+        "windows": chain.windows,
+        "frames": {
+            "packets": audit.frames.packets,
+            "outcomes": {outcome.value: count for outcome, count in sorted(audit.frames.outcomes.items())},
+            "in_flight": audit.frames.in_flight,
+            "imbalance": audit.frames.imbalance,
+        },
+        "spent_s": round(audit.spent_s, 3),
     }
 
 

@@ -9,6 +9,8 @@ from enum import StrEnum
 from app.observe.latency import EMPTY, LatencySnapshot
 from pipelines.accounting import LedgerSnapshot
 from pipelines.contracts import GateStatistics, LaneStatistics, SinkStatistics
+from pipelines.gate.audit import AuditSnapshot
+from pipelines.gate.budget_terms import BudgetSnapshot
 from pipelines.values import CameraState, Cause, Timeline
 
 
@@ -74,6 +76,9 @@ class ObservedSnapshot:
     latencies: Mapping[str, LatencySnapshot] = field(default_factory=dict)
     """By name: arrival_to_result, arrival_to_ack, and the stages of stage.py."""
     loop_lag: LatencySnapshot = EMPTY
+    audit: AuditSnapshot | None = None
+    """None: switched off."""
+    budget: BudgetSnapshot | None = None
     counters: Mapping[str, int] = field(default_factory=dict)
     """Whatever else counts up: exported as framegate_NAME_total."""
 

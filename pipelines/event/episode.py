@@ -101,6 +101,11 @@ class EpisodeTracker:
     def statistics(self) -> EpisodeStatistics:
         return EpisodeStatistics(self._new, self._updates, self._ends, self._late_ignored)
 
+    def wants(self, result: FrameResult) -> bool:
+        """Would this frame begin an episode, were it the first?"""
+        least = self._options.beginning_score(result.score_threshold)
+        return sight(result, result.time_ns, self._options, least) is not None
+
     def update(self, result: FrameResult, now_ns: int) -> list[Alert]:
         """Take one frame's detections; `now_ns` is when they were heard. Returns the records, in order: at most two."""
         time_ns = result.time_ns or min(now_ns, result.timeline.arrival_ns or now_ns)

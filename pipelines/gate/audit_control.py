@@ -24,6 +24,7 @@ from dataclasses import dataclass, field, replace
 
 from pydantic import BaseModel, Field
 
+from pipelines.contracts import GateSetting
 from pipelines.gate.audit_camera import CameraRecall
 from pipelines.gate.audit_estimate import AuditEstimate
 from pipelines.gate.audit_interval import Interval
@@ -40,21 +41,10 @@ class ControlOptions(BaseModel, frozen=True, extra="forbid"):
     step: float = Field(0.85, gt=0, lt=1, description="Factor of a step towards more sensitive.")
     fast_step: float = Field(0.5, gt=0, lt=1, description="The same, far below the target.")
     relax_step: float = Field(1.05, gt=1, le=2, description="Factor of a step towards less sensitive.")
-    least_factor: float = Field(0.25, gt=0, le=1, description="Bound; below it the gate is opened.")
-    most_factor: float = Field(1.5, ge=1, description="Bound.")
+    least_factor: float = Field(0.25, gt=0, le=1, description="Lower bound; below it the gate is opened.")
+    most_factor: float = Field(1.5, ge=1, description="Bound the other way.")
     relax_s: float = Field(3600.0, ge=0, description="Between two steps towards less sensitive of a camera, s.")
     retry_s: float = Field(14400.0, gt=0, description="An opened gate is tried again after this, doubled each time, s.")
-
-
-@dataclass(frozen=True, slots=True)
-class GateSetting:
-    """What one gate of one camera is to do."""
-
-    factor: float = 1.0
-    """Of the configured threshold."""
-    open_since_ns: int | None = None
-    """Set: it lets everything through, as no threshold reached the target."""
-    openings: int = 0
 
 
 Settings = Mapping[Outcome, GateSetting]

@@ -52,9 +52,9 @@ class Gop:
         """From the key frame on; empty while the group is not whole."""
         return tuple(self._packets)
 
-    def add(self, packet: Packet) -> None:
-        """Keep one; a key frame begins anew."""
-        if packet.is_keyframe:
+    def add(self, packet: Packet, is_key: bool) -> None:
+        """Keep one; a key frame, at which a decoder gives a whole picture, begins anew."""
+        if is_key:
             self._packets.clear()
             self._bytes = 0
             self._whole = True

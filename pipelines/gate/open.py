@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipelines.contracts import GateStatistics
+from pipelines.contracts import GateSetting, GateStatistics
 from pipelines.values import Action, Packet, StreamInfo
 
 
@@ -18,6 +18,16 @@ class OpenGate:
     @property
     def score(self) -> float:
         return 1.0
+
+    @property
+    def nearness(self) -> float:
+        return 1.0
+
+    def trigger(self, until_ns: int) -> None:
+        """Awake anyway."""
+
+    def tune(self, setting: GateSetting) -> None:
+        """Open anyway."""
 
     @property
     def whole(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipelines.contracts import GateStatistics
+from pipelines.contracts import GateSetting, GateStatistics
 from pipelines.gate.bitstream import PacketReader
 from pipelines.gate.gop import Gop, GopOptions
 from pipelines.gate.score import ScoreOptions, Scorer
@@ -21,6 +21,8 @@ class PacketGate:
 
     def __init__(self, options: PacketGateOptions, paced: bool) -> None:
         self._paced = paced
+        self._threshold = options.threshold
+        self._opened = False
         self._sleep = SleepGate(options)
         self._scorer = Scorer(options)
         self._gop = Gop(options)
@@ -45,15 +47,21 @@ class PacketGate:
         time_ns = packet.arrival_ns if self._paced or packet.pts_ns is None else packet.pts_ns
         facts = self._reader.read(memoryview(packet.handle), packet.is_keyframe)
         self._score = self._scorer.update(facts, time_ns)
-        self._gop.add(packet)
+        self._gop.add(packet, facts.is_key)
         self._reason = self._scorer.ungateable(time_ns)
         if not self._reason and not self._scorer.ready(time_ns):
             self._reason = "learning what is quiet for this stream"
-        return self._sleep.admit(self._score, packet.is_keyframe, self._gop.whole, self._reason, time_ns)
+        if self._opened:
+            self._reason = "the audit found that this gate misses too much"
+        return self._sleep.admit(self._score, facts.is_key, self._gop.whole, self._reason, time_ns)
 
     @property
     def score(self) -> float:
         return self._score
+
+    @property
+    def nearness(self) -> float:
+        return self._score / self._sleep.threshold
 
     @property
     def whole(self) -> bool:
@@ -69,6 +77,11 @@ class PacketGate:
     def trigger(self, until_ns: int) -> None:
         """Wake until then: an external event. Any thread."""
         self._sleep.trigger(until_ns)
+
+    def tune(self, setting: GateSetting) -> None:
+        """Follow the audit: another threshold, or none. Any thread."""
+        self._sleep.threshold = self._threshold * setting.factor
+        self._opened = setting.open_since_ns is not None
 
     def statistics(self) -> GateStatistics:
         return self._sleep.statistics()

@@ -30,7 +30,7 @@ class SleepOptions(BaseModel, frozen=True, extra="forbid"):
 
     enabled: bool = Field(True, description="false: every packet is decoded.")
     threshold: float = Field(
-        2.5, gt=0, description="Packet score, in deviations from the stream's own quiet, that wakes."
+        2.0, gt=0, description="Packet score, in deviations from the stream's own quiet, that wakes."
     )
     hold_s: float = Field(
         3.0, gt=0, description="Awake this long after the last thing that motion and presence saw, s."

@@ -49,6 +49,7 @@ class Bench:
             presence_threshold=0.5,
             inflight=self.inflight,
             paced=True,
+            auditor=None,
             keep_frame=False,
             picture=self.pictures.append,
         )

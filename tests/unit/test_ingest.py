@@ -75,7 +75,8 @@ class Bench:
         path = FramePath(
             PathParts(
                 camera="cam", options=PathOptions(analyse_fps=0), ledger=self.ledger, motion=None, validity=None,
-                presence=None, presence_threshold=0.5, inflight=InFlight(), paced=source.paced, keep_frame=False,
+                presence=None, presence_threshold=0.5, inflight=InFlight(), paced=source.paced,
+                auditor=None, keep_frame=False,
                 picture=lambda cause: None,
             )
         )  # fmt: skip
@@ -88,6 +89,7 @@ class Bench:
             watch=lambda now_ns: StreamWatch(now_ns, WatchOptions(no_packet_timeout_s=1)),
             backoff=Backoff(BackoffOptions(first_s=0.001, max_s=0.001)),
             turn_s=lambda: 0.0,
+            auditor=None,
             share=None,
             priority=Priority.NORMAL,
             tell=self._tell,

@@ -10,13 +10,17 @@ def packet(sequence: int, key: bool = False, size: int = 1000) -> Packet:
     return Packet(sequence, size, key, None, 0, None)
 
 
+def add(gop: Gop, one: Packet) -> None:
+    gop.add(one, one.is_keyframe)
+
+
 def numbers(gop: Gop) -> list[int]:
     return [p.sequence for p in gop.packets]
 
 
 def test_nothing_is_kept_before_the_first_key_frame() -> None:
     gop = Gop(GopOptions())
-    gop.add(packet(0))
+    add(gop, packet(0))
     assert not gop.whole
     assert numbers(gop) == []
 
@@ -24,21 +28,21 @@ def test_nothing_is_kept_before_the_first_key_frame() -> None:
 def test_a_key_frame_begins_anew() -> None:
     gop = Gop(GopOptions())
     for n in range(7):
-        gop.add(packet(n, key=n % 3 == 0))
+        add(gop, packet(n, key=n % 3 == 0))
     assert numbers(gop) == [6]
-    gop.add(packet(7))
+    add(gop, packet(7))
     assert numbers(gop) == [6, 7]
     assert gop.whole
 
 
 def test_a_group_beyond_the_bound_is_given_up_until_the_next_key_frame() -> None:
     gop = Gop(GopOptions(max_bytes=64 * 1024))
-    gop.add(packet(0, key=True, size=60_000))
-    gop.add(packet(1, size=10_000))
-    gop.add(packet(2))
+    add(gop, packet(0, key=True, size=60_000))
+    add(gop, packet(1, size=10_000))
+    add(gop, packet(2))
     assert not gop.whole
     assert numbers(gop) == []
-    gop.add(packet(3, key=True))
+    add(gop, packet(3, key=True))
     assert numbers(gop) == [3]
     assert gop.statistics().given_up == 1
     assert gop.statistics().peak_bytes == 70_000
@@ -46,7 +50,7 @@ def test_a_group_beyond_the_bound_is_given_up_until_the_next_key_frame() -> None
 
 def test_a_gap_in_the_stream_empties_it() -> None:
     gop = Gop(GopOptions())
-    gop.add(packet(0, key=True))
+    add(gop, packet(0, key=True))
     gop.clear()
-    gop.add(packet(1))
+    add(gop, packet(1))
     assert not gop.whole

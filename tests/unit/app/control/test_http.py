@@ -28,6 +28,7 @@ class Target:
     readiness: Verdict = YES
     startup: Verdict = YES
     seen: ObservedSnapshot = field(default_factory=snapshot)
+    woken: list[tuple[str, float]] = field(default_factory=list)
 
     def live(self) -> Verdict:
         return self.alive
@@ -40,6 +41,10 @@ class Target:
 
     def observe(self) -> ObservedSnapshot:
         return self.seen
+
+    def wake(self, camera: str, seconds: float) -> bool:
+        self.woken.append((camera, seconds))
+        return camera in self.seen.cameras
 
 
 async def get(
@@ -134,3 +139,13 @@ def test_the_token_is_not_shown() -> None:
     options = HttpOptions(token=SecretStr(TOKEN))
 
     assert TOKEN not in f"{options!r} {options} {options.model_dump()} {options.model_dump_json()}"
+
+
+async def test_an_external_event_wakes_a_camera() -> None:
+    target = Target()
+    camera = next(iter(target.seen.cameras))
+    assert (await get(f"/cameras/{camera}/wake?seconds=30", target, method="POST"))[0] == 200
+    assert target.woken == [(camera, 30.0)]
+    assert (await get("/cameras/nobody/wake", target, method="POST"))[0] == 404
+    for seconds in ("0", "-1", "1e9", "nan", "soon"):
+        assert (await get(f"/cameras/{camera}/wake?seconds={seconds}", target, method="POST"))[0] == 400
