@@ -7,24 +7,45 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from app.config.environment import silence_libraries
 from app.exit_code import ExitCode
 from pipelines.errors import ConfigError, FramegateError, ModelError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of the `framegate` script."""
+    silence_libraries()
     arguments = _parser().parse_args(argv)
     command: Callable[[argparse.Namespace], int] = arguments.command
     try:
         return command(arguments)
-    except ConfigError as error:
-        print(error, file=sys.stderr)
-        return ExitCode.CONFIG
-    except FramegateError as error:
-        print(f"framegate: {error}", file=sys.stderr)
-        return ExitCode.MODEL if isinstance(error, ModelError) else ExitCode.FAILED
+    except (FramegateError, ExceptionGroup) as error:
+        return _explain(_for_people(error))
     except KeyboardInterrupt:
         return 130
+
+
+def _for_people(error: FramegateError | ExceptionGroup[Exception]) -> FramegateError:
+    """The error out of the groups that task groups put it in. A group that holds a bug goes on as it is."""
+    if isinstance(error, FramegateError):
+        return error
+    _, bugs = error.split(FramegateError)
+    if bugs:
+        raise error
+    inner: Exception = error
+    while isinstance(inner, ExceptionGroup):
+        inner = inner.exceptions[0]
+    assert isinstance(inner, FramegateError)
+    return inner
+
+
+def _explain(error: FramegateError) -> int:
+    """Say it on stderr; the exit code."""
+    if isinstance(error, ConfigError):
+        print(error, file=sys.stderr)
+        return ExitCode.CONFIG
+    print(f"framegate: {error}", file=sys.stderr)
+    return ExitCode.MODEL if isinstance(error, ModelError) else ExitCode.FAILED
 
 
 def _parser() -> argparse.ArgumentParser:

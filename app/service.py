@@ -13,7 +13,7 @@ from app.measure import Measure
 from app.observe.log import configure, get_logger
 from app.observe.notify import Notifier
 from app.observe.report import build_report, write_report
-from pipelines.errors import ConfigError, FramegateError
+from pipelines.errors import ConfigError
 
 
 def serve(path: Path, report: Path | None, seconds: float | None, exit_when_done: bool) -> int:
@@ -52,18 +52,7 @@ async def _serve(config: Config, path: Path, report: Path | None, seconds: float
         loop.call_later(seconds, dpu.stop)
     try:
         await dpu.run()
-    except ExceptionGroup as errors:
-        raise _for_people(errors) from errors
     finally:
         loop.remove_signal_handler(signal.SIGUSR1)
         write()
     return 0
-
-
-def _for_people(errors: ExceptionGroup[Exception]) -> Exception:
-    """The one error that has a sentence for people, out of the groups that task groups put it in; else all of them."""
-    _, bugs = errors.split(FramegateError)
-    inner: Exception = errors
-    while isinstance(inner, ExceptionGroup):
-        inner = inner.exceptions[0]
-    return errors if bugs else inner

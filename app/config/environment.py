@@ -1,4 +1,4 @@
-"""The one place that reads the environment, and `${NAME}` in a configuration."""
+"""The one place that knows the environment, and `${NAME}` in a configuration."""
 
 from __future__ import annotations
 
@@ -16,6 +16,15 @@ _BODY = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_]*)(:-(?P<default>.*))?", re.D
 def environment() -> Mapping[str, str]:
     """The process's environment, copied once; everything else takes it as an argument."""
     return dict(os.environ)
+
+
+def silence_libraries() -> None:
+    """No library calls home. Before any is imported; what the operator has set stays.
+
+    onnxruntime's wheels, also those for Linux, collect usage data, keep it in the user's cache folder and send it to
+    their maker; `disable_telemetry_events()` comes too late for the files (seen with 1.32).
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
 def substitute(

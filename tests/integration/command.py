@@ -7,8 +7,9 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+import tempfile
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,13 @@ class Command:
             with suppress(json.JSONDecodeError):  # the last line may not be whole yet
                 records.append(json.loads(line))
         return records
+
+
+@contextmanager
+def short_tmp() -> Iterator[Path]:
+    """An empty directory whose path leaves room for a Unix socket's; pytest's own may not."""
+    with tempfile.TemporaryDirectory(prefix="fg-") as name:
+        yield Path(name)
 
 
 @asynccontextmanager

@@ -18,7 +18,7 @@ from app.exit_code import ExitCode
 from tests.fakes.rtsp_clips import write_clip
 from tests.fakes.rtsp_server import RtspServer
 from tests.fakes.scene import Scene, clip
-from tests.integration.command import Command, deployment, framegate
+from tests.integration.command import Command, deployment, framegate, short_tmp
 from tests.integration.load import looped
 from tests.integration.pipe import until
 from tests.integration.test_end_to_end import OPEN_GATES, folded
@@ -119,6 +119,24 @@ async def test_a_model_that_is_not_there_is_a_mistake_of_the_file(tmp_path: Path
     command = await refused(tmp_path, path)
     assert command.exit_code == 2
     assert "model.detector: the model file ./none.onnx does not exist" in command.stderr
+
+
+async def test_a_socket_path_that_is_too_long_is_said_so(tmp_path: Path, small: Path) -> None:
+    deep = tmp_path / ("x" * 60)
+    deep.mkdir()
+    for config, env in (
+        ({"worker": {"socket": str(deep / "worker.sock")}}, {}),
+        ({"worker": {"engine": "null"}}, {"TMPDIR": str(deep)}),
+    ):
+        path = deployment(tmp_path, {"cameras": looped(small, 1)} | config)
+        async with framegate(tmp_path, "run", path, env=env) as command:
+            assert await command.ended(60) == ExitCode.CONFIG
+        assert "is too long for a Unix socket: name a shorter one" in command.stderr
+        assert "Traceback" not in command.stderr
+    async with framegate(tmp_path, "worker", "--socket", deep / ("y" * 60)) as command:
+        assert await command.ended(60) == ExitCode.FAILED
+    assert command.stderr.splitlines()[-1].startswith("framegate: cannot listen on")
+    assert "Traceback" not in command.stderr
 
 
 # --- signals -------------------------------------------------------------------------------------------------------
@@ -276,6 +294,19 @@ async def test_sighup_restarts_only_what_changed(tmp_path: Path, small: Path) ->
     }  # fmt: skip
     assert len(command.events("worker.process.started")) == 1
     assert set(accounts(report)) == {"file0", "file1", "file2", "new"}, "an account outlives its camera"
+
+
+async def test_no_library_keeps_files_or_calls_home(tmp_path: Path, small: Path) -> None:
+    """onnxruntime would, in both processes."""
+    camera = looped(small, 1, presence={"enabled": True})
+    config = deployment(tmp_path, {"cameras": camera, "worker": {"engine": "onnx", "threads": 1}})
+    with short_tmp() as home:
+        env = {name: str(home) for name in ("HOME", "TMPDIR", "XDG_CACHE_HOME")}
+        async with framegate(tmp_path, "run", config, env=env) as command:
+            await command.said("camera.state", state="live")
+            command.signal(signal.SIGTERM)
+            assert await command.ended() == 0
+        assert list(home.rglob("*")) == []
 
 
 # --- secrets -------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ import pytest
 from app.dpu import Dpu
 from pipelines.values import Cause, Outcome
 from tests.fakes.rtsp_clips import write_clip
-from tests.integration.command import deployment, framegate
+from tests.integration.command import Command, deployment, framegate, short_tmp
 from tests.integration.load import NULL_WORKER, caused, looped, more_inferred, outcomes, process_is_gone
 from tests.integration.pipe import Config, running, until
 
@@ -96,15 +96,19 @@ async def test_a_worker_that_hangs_is_noticed_and_replaced(tmp_path: Path, clip:
 
 async def test_a_killed_dpu_process_leaves_nothing_running(tmp_path: Path, clip: Path) -> None:
     """SIGKILL runs no handler: the kernel tells the worker (PR_SET_PDEATHSIG). An empty directory may stay."""
-    scratch = tmp_path / "tmp"
-    scratch.mkdir()
     config = deployment(tmp_path, {"cameras": looped(clip, 2)})
-    async with framegate(tmp_path, "run", config, env={"TMPDIR": str(scratch)}) as command:
-        await command.said("camera.state", state="live", times=2)
-        worker = int((await command.said("worker.process.started"))["text"].split()[-1])
-        assert not process_is_gone(worker)
-        command.signal(signal.SIGKILL)
-        assert await command.ended() == -signal.SIGKILL
-        await until(lambda: process_is_gone(worker), what="the end of the worker")
+    with short_tmp() as scratch:
+        async with framegate(tmp_path, "run", config, env={"TMPDIR": str(scratch)}) as command:
+            await killed(command)
+        assert list(scratch.glob("framegate-*/*")) == [], "no socket stays behind"
     assert command.events("worker.stopped"), f"the worker ended by itself, not by force: {command.stderr}"
-    assert list(scratch.glob("framegate-*/*")) == [], "no socket stays behind"
+
+
+async def killed(command: Command) -> None:
+    """Kill -9 the DPU process when it runs, and wait for the end of its worker."""
+    await command.said("camera.state", state="live", times=2)
+    worker = int((await command.said("worker.process.started"))["text"].split()[-1])
+    assert not process_is_gone(worker)
+    command.signal(signal.SIGKILL)
+    assert await command.ended() == -signal.SIGKILL
+    await until(lambda: process_is_gone(worker), what="the end of the worker")
