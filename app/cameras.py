@@ -96,7 +96,7 @@ class Cameras(Generic[Options]):
             self._closed = True
             await self._end_pumps([built.pump for built in self._built.values()])
             for camera in self._built:
-                self._egress.remove(camera)
+                self._egress.remove(camera, forget=False)
 
     def tick(self, now_ns: int) -> None:
         for built in self._built.values():

@@ -96,13 +96,16 @@ class Egress:
     def add(self, camera: str, out: CameraOut) -> None:
         self._cameras[camera] = out
 
-    def remove(self, camera: str) -> None:
-        """Settle the camera's tasks as stopped and end its episode. Its pump has ended."""
+    def remove(self, camera: str, forget: bool = True) -> None:
+        """Settle the camera's tasks as stopped and end its episode. Its pump has ended.
+
+        forget: the camera is gone, and so is what the audit knows of it; False: the process stops, and reports it.
+        """
         out = self._cameras.pop(camera)
         for context in self._inflight.close_camera(camera):
             self._settle(out, context, Outcome.STOPPED)
         now_ns = time.monotonic_ns()
-        if out.audit is not None:
+        if out.audit is not None and forget:
             out.audit.forget(camera, now_ns)
         self._emit(out, out.tracker.close(now_ns, "camera stopped"), None)
 
