@@ -1,0 +1,89 @@
+"""A small run of the capacity bench: server, product, worker, truth. Says nothing of speed."""
+
+from __future__ import annotations
+
+import pytest
+
+from scripts.bench.cameras_clip import Clip, Coding, clips
+from scripts.bench.cameras_figures import figures, worst
+from scripts.bench.cameras_run import Run, RunSpec, camera_id, rtsp_server, run
+from scripts.bench.cameras_scene import Scene
+from scripts.bench.peers.run import PEERS, attempt
+from tests.fakes.rtsp_cameras import rtsp_cameras
+
+CONTRACT = {
+    "cameras", "carried", "result_ms", "wake_ms", "work_ms", "imbalance", "to_worker_of_due", "events", "event_recall",
+    "cores", "server_cpu", "headroom",
+}  # fmt: skip
+CAMERAS, SECONDS = 4, 10.0
+
+
+@pytest.fixture(scope="module")
+def timelines(tmp_path_factory: pytest.TempPathFactory) -> list[Clip]:
+    wanted = [Scene(variant, 12.0, activity=0.5, width=640, height=360) for variant in (1, 2)]
+    return clips(wanted, Coding(bitrate_bps=600_000), lambda text: None, tmp_path_factory.mktemp("clips"))
+
+
+@pytest.fixture(scope="module")
+def done(timelines: list[Clip]) -> Run:
+    with rtsp_cameras("--cameras", "1", timelines[0].path):
+        pass  # skips where there is no server
+    spec = RunSpec(CAMERAS, SECONDS, tuple(timelines), opens_per_s=8, settle_s=2)
+    return run(spec, lambda text: None)
+
+
+@pytest.mark.rtsp
+def test_the_report_keeps_its_contract(done: Run) -> None:
+    one, found = figures(done, 0.5)
+    out = worst([one], found)
+    assert out.keys() >= CONTRACT
+    assert out["imbalance"] == out["left_in_flight"] == 0
+    assert out["model"] == "detector"
+    assert out["result_ms"]["n"] > 0
+    assert out["work_ms"]["p80"] > 0
+    assert 0 < out["cores"] < 8
+    assert out["server_cpu"] > 0
+
+
+@pytest.mark.rtsp
+def test_every_answered_frame_is_known_by_its_picture(done: Run) -> None:
+    assert done.frames
+    for number in range(CAMERAS):
+        truth = done.truths[camera_id(number)]
+        assert truth.slips == 0, "over TCP nothing is lost"
+        assert all(key.index >= 0 for key in truth.keys)
+        assert all(lag_ms > 0 for lag_ms in truth.lags_ms(done.window.first_ns, done.window.last_ns))
+    for frame in done.frames:
+        session = done.truths[frame.camera].session(frame.sequence)
+        assert session is not None
+        assert session.sequence <= frame.sequence
+
+
+@pytest.mark.rtsp
+def test_a_detection_is_near_an_event_of_its_timeline(done: Run, timelines: list[Clip]) -> None:
+    """The map from packets to pictures holds: what the product saw stands where the reference saw it."""
+    hits = [frame for frame in done.frames if frame.top_score >= 0.7]
+    assert hits
+    inside = 0
+    for frame in hits:
+        number = int(frame.camera[3:])
+        clip = done.spec.clip_of(number)
+        at = [e for e in clip.events for play in done.truths[frame.camera].plays(e.first, 0, 1 << 62)
+              if play - 25 <= frame.sequence <= play + e.last - e.first + 25]  # fmt: skip
+        inside += bool(at)
+    assert inside >= 0.9 * len(hits)
+
+
+@pytest.mark.rtsp
+@pytest.mark.parametrize("peer", PEERS, ids=[peer.name for peer in PEERS])
+def test_peers_count_frames(peer: object, timelines: list[Clip], monkeypatch: pytest.MonkeyPatch, done: Run) -> None:
+    from scripts.bench.peers import run as peers
+
+    one = next(each for each in PEERS if each is peer)
+    command, missing = one.command()
+    if missing:
+        pytest.skip(missing)
+    monkeypatch.setattr(peers, "_SETTLE_S", 4.0)
+    monkeypatch.setattr(peers, "_MEASURE_S", 3.0)
+    with rtsp_server(timelines, 1, 0.0) as (urls, server):
+        assert attempt([*command, *urls], server, 25)["worst_share"] > 0.3
