@@ -128,10 +128,10 @@ class Measure:
                 url=config.shown_url if config else "",
                 picture=self._pictures.get(camera),
                 connects=pump.connects if pump else 0,
-                decoded=pump.decoded if pump else 0,
-                decode_s=pump.decode_ns / 1e9 if pump else 0.0,
-                catch_up_s=pump.catch_up_ns / 1e9 if pump else 0.0,
-                gate=pump.gate.statistics() if pump else None,
+                decoded=pump.packets.decoded if pump else 0,
+                decode_s=pump.packets.decode_ns / 1e9 if pump else 0.0,
+                catch_up_s=pump.packets.catch_up_ns / 1e9 if pump else 0.0,
+                gate=pump.packets.gate.statistics() if pump else None,
                 alerts=self._alerts.get(camera, 0),
             )
         return out

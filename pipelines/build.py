@@ -33,6 +33,7 @@ from pipelines.gate.packet import PacketGate, PacketGateOptions
 from pipelines.gate.share import DecodeShare
 from pipelines.inflight import InFlight
 from pipelines.ingest import Pump, PumpParts
+from pipelines.packetpath import PacketParts, PacketPath
 from pipelines.prefilter.presence import PresenceGate, PresenceModel, PresenceOptions
 from pipelines.prefilter.validity import Validity, ValidityOptions
 from pipelines.preprocess.thumbnail import THUMBNAIL_HW
@@ -121,16 +122,22 @@ class CameraMaker:
         audit = self._audit if source.paced else None
         auditor = Auditor(audit, camera) if audit is not None else None
         path = FramePath(self._path_parts(camera, spec, ledger, source.paced, auditor))
+        packets = PacketPath(
+            PacketParts(
+                camera=camera,
+                priority=spec.priority,
+                ledger=ledger,
+                gate=PacketGate(spec.gate, source.paced) if spec.gate.enabled else OpenGate(),
+                path=path,
+                auditor=auditor,
+                share=self.share if source.paced else None,
+            )
+        )
         pump = Pump(
             PumpParts(
                 camera=camera,
-                ledger=ledger,
                 source=source,
-                gate=PacketGate(spec.gate, source.paced) if spec.gate.enabled else OpenGate(),
-                auditor=auditor,
-                share=self.share if source.paced else None,
-                priority=spec.priority,
-                path=path,
+                packets=packets,
                 watch=lambda now_ns: StreamWatch(now_ns, spec.watch),
                 backoff=Backoff(spec.backoff),
                 turn_s=lambda: self._stagger.reserve(time.monotonic_ns()),

@@ -8,12 +8,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pipelines import build
+from pipelines.contracts import Sink
 from pipelines.model.fold import fold
 from pipelines.model.options import FoldOptions
 from pipelines.values import ColorMatrix, ColorRange
@@ -109,6 +111,10 @@ async def test_without_the_seeds_the_same_scene_is_right(tmp_path: Path) -> None
     assert got.recall >= 0.99
 
 
+def acked(sink: Sink, least: int) -> bool:
+    return sink.statistics().acked > least
+
+
 @pytest.mark.rtsp
 @pytest.mark.kafka
 async def test_rtsp_to_kafka(tmp_path: Path, kafka: KafkaServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,7 +141,7 @@ async def test_rtsp_to_kafka(tmp_path: Path, kafka: KafkaServer, monkeypatch: py
             }
             async with running(tmp_path, config) as dpu:
                 sink = dpu.sinks[0]
-                await until(lambda sink=sink: sink.statistics().acked > 60, what="60 acknowledged records")
+                await until(partial(acked, sink, 60), what="60 acknowledged records")
     await _check(kafka, topic, clips, stamps)
 
 

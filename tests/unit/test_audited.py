@@ -20,6 +20,7 @@ from pipelines.gate.auditor import Auditor
 from pipelines.gate.open import OpenGate
 from pipelines.inflight import InFlight
 from pipelines.ingest import Pump, PumpParts
+from pipelines.packetpath import PacketParts, PacketPath
 from pipelines.sink.memory import MemorySink
 from pipelines.source.backoff import Backoff
 from pipelines.source.watch import StreamWatch
@@ -157,19 +158,23 @@ async def test_sleeping_packets_are_decoded_for_the_audit_and_stay_asleep() -> N
         return decoders[-1]
 
     stream = FakeStream(b.ledger, 6, make_decoder=decoder, keys=(0, 3))
+    packets = PacketParts(
+        camera="cam",
+        priority=Priority.NORMAL,
+        ledger=b.ledger,
+        gate=Sleeper(),
+        path=b.path,
+        auditor=b.auditor,
+        share=None,
+    )
     pump = Pump(
         PumpParts(
             camera="cam",
-            ledger=b.ledger,
             source=FakeSource([stream]),
-            gate=Sleeper(),
-            path=b.path,
+            packets=PacketPath(packets),
             watch=StreamWatch,
             backoff=Backoff(),
             turn_s=lambda: 0.0,
-            auditor=b.auditor,
-            share=None,
-            priority=Priority.NORMAL,
             tell=lambda health: None,
         )
     )

@@ -1,4 +1,4 @@
-"""A worker install has neither PyAV nor OpenCV nor a broker's client, a DPU install no `onnx`: nobody asks for them."""
+"""A worker install has neither PyAV nor OpenCV, a DPU install no `onnx`: nothing may ask for what is not there."""
 
 from __future__ import annotations
 

@@ -18,6 +18,7 @@ from pipelines.gate.open import OpenGate
 from pipelines.gate.share import DecodeShare
 from pipelines.inflight import InFlight
 from pipelines.ingest import Pump, PumpParts
+from pipelines.packetpath import PacketParts, PacketPath
 from pipelines.source.backoff import Backoff, BackoffOptions
 from pipelines.source.watch import StreamWatch, WatchOptions
 from pipelines.values import Action, CameraHealth, CameraState, Cause, Outcome, Packet, Priority
@@ -80,18 +81,23 @@ class Bench:
                 picture=lambda cause: None,
             )
         )  # fmt: skip
-        parts = PumpParts(
+        for_packets = {name: changes.pop(name) for name in ("gate", "share") if name in changes}
+        packets = PacketParts(
             camera="cam",
+            priority=Priority.NORMAL,
             ledger=self.ledger,
-            source=source,
             gate=OpenGate(),
             path=path,
+            auditor=None,
+            share=None,
+        )
+        parts = PumpParts(
+            camera="cam",
+            source=source,
+            packets=PacketPath(replace(packets, **for_packets)),  # type: ignore[arg-type]
             watch=lambda now_ns: StreamWatch(now_ns, WatchOptions(no_packet_timeout_s=1)),
             backoff=Backoff(BackoffOptions(first_s=0.001, max_s=0.001)),
             turn_s=lambda: 0.0,
-            auditor=None,
-            share=None,
-            priority=Priority.NORMAL,
             tell=self._tell,
         )
         return Pump(replace(parts, **changes))  # type: ignore[arg-type]
@@ -150,7 +156,7 @@ def test_sleeping_packets_are_settled_at_once_and_a_catch_up_gives_nothing_twice
     pump = bench.pump(FakeSource([FakeStream(bench.ledger, 14, make_decoder=decoder)]), gate=gate)
     bench.run_to_end(pump)
     assert bench.outcomes == {Outcome.FAILED: 6, Outcome.ASLEEP: 8}
-    assert pump.decoded == 6
+    assert pump.packets.decoded == 6
     assert len(decoders) == 2
     assert all(d.closed for d in decoders)
     assert len(gate.seen_ns) == 6

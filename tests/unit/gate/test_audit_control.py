@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from pipelines.contracts import GateSetting
 from pipelines.gate.audit_camera import CameraRecall
-from pipelines.gate.audit_control import AuditStep, ControlOptions, GateSetting, ThresholdControl
+from pipelines.gate.audit_control import AuditStep, ControlOptions, ThresholdControl
 from pipelines.gate.audit_estimate import AuditEstimate, Recall
 from pipelines.gate.audit_interval import Interval
 from pipelines.gate.audit_window import GATES

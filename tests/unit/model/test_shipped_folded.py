@@ -25,8 +25,8 @@ def test_it_is_what_folding_the_original_gives(tmp_path: Path) -> None:
 
     planes = np.random.default_rng(1).integers(0, 256, card.payload_bytes, np.uint8)
     color = affine(card, ColorRange.LIMITED, ColorMatrix.BT709)[None]
-    answers = [OnnxEngine(path).infer([planes], color) for path in (shipped, fresh)]
-    np.testing.assert_allclose(*answers, atol=1e-4)
+    answer, expected = (OnnxEngine(path).infer([planes], color) for path in (shipped, fresh))
+    np.testing.assert_allclose(answer, expected, atol=1e-4)
 
 
 def test_the_name_means_the_folded_file(tmp_path: Path) -> None:
