@@ -1,0 +1,204 @@
+"""Recorded clips as long quiet timelines: each event is led up to by the clip's own empty stretch before it.
+
+The empty stretch runs to and fro and ends where the event begins, so that no cut announces the event. After the event
+the picture fades to the next stretch. Frame rates are raised to FPS by optical flow while something happens, by mixing
+neighbours where nothing does.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+
+from pipelines.source.planes import color_tags, planes
+from pipelines.values import U8, ColorRange
+from scripts.bench.scenes.picture import FPS, Sensor, frames, split
+
+_FADE_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """One event and the empty stretch before it: frame numbers of the clip, both ends inclusive."""
+
+    empty: tuple[int, int]
+    event: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """Where a clip is and what of it is used."""
+
+    file: str
+    """Below the footage folder, or absolute."""
+    fps: float
+    passages: tuple[Passage, ...]
+    crop: tuple[int, int, int, int] | None = None
+    """x, y, width, height, px, even; None: all of it."""
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A Source: `clip` stretched to `seconds`, its events in turn, at most `event_s` of each."""
+
+    name: str
+    clip: Clip
+    folder: Path = field(repr=False)
+    seconds: float = 200.0
+    quiet_s: tuple[float, float] = (46.0, 60.0)
+    """Between events, from and to; each stretch is drawn by `seed`."""
+    event_s: float = 5.0
+    sigma: float = 2.0
+    seed: int = 0
+    wh: tuple[int, int] = (1920, 1080)
+
+    @property
+    def there(self) -> bool:
+        """This machine has the clip."""
+        return (self.folder / self.clip.file).is_file()
+
+    def active_s(self) -> tuple[tuple[float, float], ...]:
+        return tuple((begin, end) for _, begin, end in self._schedule())
+
+    def _schedule(self) -> list[tuple[Passage, float, float]]:
+        """Passages with the times when their events begin and end, s; the end is that of the fade."""
+        rng = np.random.default_rng(self.seed)
+        at = 0.0
+        out: list[tuple[Passage, float, float]] = []
+        for passage in itertools.cycle(self.clip.passages):
+            length = (passage.event[1] - passage.event[0]) / self.clip.fps
+            begin = at + rng.uniform(*self.quiet_s)
+            end = begin + min(self.event_s, length) + _FADE_S
+            if end > self.seconds - 2.0:
+                return out
+            out.append((passage, round(begin * FPS) / FPS, round(end * FPS) / FPS))
+            at = end
+        raise AssertionError("a cycle has no end")
+
+    def pictures(self) -> Iterator[U8]:
+        reel = _reel(str(self.folder / self.clip.file), self.clip.crop)
+        schedule = self._schedule()
+        sensor = Sensor(self.wh, self.sigma, self.seed)
+        after = self.clip.passages[len(schedule) % len(self.clip.passages)]
+        number, last = 0, None
+        for passage, begin, end in [*schedule, (after, self.seconds, self.seconds)]:
+            first, until = frames(begin), frames(end - _FADE_S)
+            for n in range(number, first):
+                small = self._quiet(reel, passage, first - n, n - number, last)
+                yield sensor.expose(_enlarged(small, self.wh), n)
+            for n in range(first, until):
+                last = min(passage.event[0] + (n - first) * self._step, float(passage.event[1]))
+                yield sensor.expose(_enlarged(reel.moved(last), self.wh), n)
+            number = until
+
+    @property
+    def _step(self) -> float:
+        """Frames of the clip per picture."""
+        return self.clip.fps / FPS
+
+    def _quiet(self, reel: _Reel, passage: Passage, before: int, after: int, last: float | None) -> U8:
+        """So many pictures before an event, and so many after the one that `last` ended: that fades away."""
+        picture = reel.mixed(_to_and_fro(passage.empty, before * self._step))
+        share = (after + 1) / (_FADE_S * FPS)
+        if last is None or share >= 1.0:
+            return picture
+        faded: U8 = cv2.addWeighted(picture, share, reel.mixed(last), 1.0 - share, 0.0)
+        return faded
+
+
+def _to_and_fro(stretch: tuple[int, int], before: float) -> float:
+    """The frame of the stretch that is `before` frames ahead of the event when it runs to and fro and ends there."""
+    first, last = stretch
+    length = max(last - first, 1)
+    back = (before - 1) % (2 * length)
+    return last - back if back <= length else first + (back - length)
+
+
+class _Reel:
+    """A decoded clip (I420, cropped, limited range) and the pictures between its frames."""
+
+    def __init__(self, pictures: list[U8]) -> None:
+        self._pictures = pictures
+        self._flow: tuple[int, np.ndarray] | None = None
+        self._dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+
+    def mixed(self, at: float) -> U8:
+        """Neighbours blended."""
+        first, share = self._place(at)
+        if share < 1e-3:
+            return self._pictures[first]
+        picture: U8 = cv2.addWeighted(self._pictures[first], 1 - share, self._pictures[first + 1], share, 0.0)
+        return picture
+
+    def moved(self, at: float) -> U8:
+        """What moves stands where it was at that moment."""
+        first, share = self._place(at)
+        if share < 1e-3:
+            return self._pictures[first]
+        here, there = self._pictures[first], self._pictures[first + 1]
+        flow = self._flow_from(first)
+        out = np.empty_like(here)
+        for plane, a, b in zip(split(out), split(here), split(there), strict=True):
+            h, w = plane.shape
+            scale = h / flow.shape[0]
+            part = cv2.resize(flow, (w, h), interpolation=cv2.INTER_AREA) * scale if scale != 1 else flow
+            x, y = np.meshgrid(np.arange(w, dtype=np.float32), np.arange(h, dtype=np.float32))
+            near = cv2.remap(
+                a, x - share * part[..., 0], y - share * part[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+            )
+            far = cv2.remap(
+                b, x + (1 - share) * part[..., 0], y + (1 - share) * part[..., 1],
+                cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE,
+            )  # fmt: skip
+            plane[:] = cv2.addWeighted(near, 1 - share, far, share, 0.0)
+        return out
+
+    def _place(self, at: float) -> tuple[int, float]:
+        first = min(int(at), len(self._pictures) - 1)
+        return (first, at - first) if first < len(self._pictures) - 1 else (first, 0.0)
+
+    def _flow_from(self, first: int) -> np.ndarray:
+        if self._flow is None or self._flow[0] != first:
+            a, b = split(self._pictures[first])[0], split(self._pictures[first + 1])[0]
+            self._flow = first, self._dis.calc(np.ascontiguousarray(a), np.ascontiguousarray(b), None)
+        return self._flow[1]
+
+
+@lru_cache(maxsize=1)
+def _reel(path: str, crop: tuple[int, int, int, int] | None) -> _Reel:
+    pictures = []
+    with av.open(path) as container:
+        for frame in container.decode(video=0):
+            full = color_tags(frame)[0] is ColorRange.FULL
+            parts = [_cropped(plane, crop, 1 + (i > 0)) for i, plane in enumerate(planes(frame)[:3])]
+            picture = np.concatenate([part.ravel() for part in parts]).reshape(-1, parts[0].shape[1])
+            pictures.append(_limited(picture) if full else picture)
+    return _Reel(pictures)
+
+
+def _cropped(plane: U8, crop: tuple[int, int, int, int] | None, step: int) -> U8:
+    """The part of a plane, with even sides in luma."""
+    x, y, w, h = crop or (0, 0, plane.shape[1] * step // 2 * 2, plane.shape[0] * step // 4 * 4)
+    return plane[y // step : (y + h) // step, x // step : (x + w) // step]
+
+
+def _limited(picture: U8) -> U8:
+    """Full range to limited; chroma's gain is so near to luma's that one will do."""
+    h = picture.shape[0] * 2 // 3
+    out = picture.copy()
+    out[:h] = cv2.convertScaleAbs(picture[:h], alpha=219 / 255, beta=16)
+    return out
+
+
+def _enlarged(small: U8, wh: tuple[int, int]) -> U8:
+    out: U8 = np.empty((wh[1] * 3 // 2, wh[0]), np.uint8)
+    for target, plane in zip(split(out), split(small), strict=True):
+        cv2.resize(plane, target.shape[::-1], dst=target, interpolation=cv2.INTER_CUBIC)
+    return out
