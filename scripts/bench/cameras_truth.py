@@ -71,6 +71,11 @@ class CameraTruth:
         """Key frames that were sent in this time."""
         return [key for key in self.keys if key.sent_ns and first_ns <= key.sent_ns <= last_ns]
 
+    def index(self, sequence: int) -> int:
+        """Which picture of the clip a packet was; -1 unknown."""
+        near = self._key_at(sequence)
+        return (near.index + sequence - near.sequence) % self._frames if near and near.index >= 0 else -1
+
     def sent_ns(self, sequence: int) -> int:
         """When the server sent a packet; 0 unknown."""
         near = self._key_at(sequence)

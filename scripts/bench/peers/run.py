@@ -97,6 +97,8 @@ def attempt(command: Sequence[str], server: int, fps: float) -> dict[str, Any]:
             process.kill()
             process.wait()
         reader.join()
+        if process.stdout is not None:
+            process.stdout.close()
     shares = worst_share([json.loads(line) for line in lines[max(0, begun - 1) :]], fps)
     spent = used(first, last)
     return {

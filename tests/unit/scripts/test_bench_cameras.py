@@ -86,6 +86,7 @@ def test_packets_are_found_by_picture_and_time() -> None:
     assert one.plays(100, one.sent_ns(450) + 1, one.sent_ns(1450)) == [950, 1450]
     assert one.sent_ns(451) == S + 451 * 40 * MS
     assert one.slips == 0
+    assert [one.index(sequence) for sequence in (0, 349, 350, 451)] == [150, 499, 0, 101]
 
 
 def test_a_lost_packet_shows() -> None:
