@@ -1,13 +1,14 @@
 """The product's own packet path over a tape, in the tape's time.
 
-Packet gate, catch-up, motion, presence, heartbeat, episodes: everything that decides is the product's. Four things stand in for what is not there:
+Packet gate, catch-up, motion, presence, heartbeat, episodes: everything that decides is the product's. Four things
+stand in for what is not there:
 
-| product      | here                                                                                   |
-|--------------|----------------------------------------------------------------------------------------|
-| pump         | a loop over the tape; arrival is the tape's time, so far ahead that nothing is ever late  |
-| decoder      | gives the tape's thumbnail of each picture, and charges what the real one took for it    |
-| worker       | answers at once with the tape's score of that picture                                    |
-| egress       | feeds the episode tracker with the answer, and tells the path whether an episode lives   |
+| product | here                                                                                     |
+|---------|------------------------------------------------------------------------------------------|
+| pump    | a loop over the tape; arrival is the tape's time, so far ahead that nothing is ever late |
+| decoder | gives the tape's thumbnail of each picture, and charges what the real one took for it    |
+| worker  | answers at once with the tape's score of that picture                                    |
+| egress  | feeds the episode tracker with the answer, and tells the path whether an episode lives   |
 
 A thumbnail instead of the picture changes nothing for motion and presence, which look at thumbnails only. Validity is
 off: it looks at whole pictures, and all of these are sound.
