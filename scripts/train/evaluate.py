@@ -1,6 +1,7 @@
 """Re-measure presence.onnx and detector.onnx on the footage a machine has: Markdown tables, and pictures to look at.
 
     python scripts/train/evaluate.py --data DIR --report FILE [--pictures DIR]
+    python scripts/train/evaluate.py --data DIR --report FILE --presence FILE [--reference FILE]
 
 Needs the installed project (onnx, onnxruntime, OpenCV, PyAV); no torch. Parts: `third` = the last third of a clip whose
 first two thirds were trained on (the same scene, later), `clip` = never trained on, `unclear` = the same, licence not
@@ -33,6 +34,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True, help="folder with video/, gt/ and models/")
     parser.add_argument("--report", type=Path, help="write the tables here too")
     parser.add_argument("--models", type=Path, default=SHIPPED, help="folder with presence.onnx and detector.onnx")
+    parser.add_argument("--presence", type=Path, help="measure this presence model, and no detector")
+    parser.add_argument("--reference", type=Path, help="with --presence: how far its answers are from this model's")
     parser.add_argument("--teacher", type=Path, help="YOLOX-nano 416; default: DATA/models/yolox_nano_416.onnx")
     parser.add_argument("--clips", nargs="*", help="names of clips; default: all that are there")
     parser.add_argument("--threshold", type=float, default=0.4, help="of presence")
@@ -42,22 +45,40 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def about(models: Path) -> str:
+def about(*models: Path) -> str:
     """What is measured, with what."""
     lines = [
         f"onnxruntime {onnxruntime.__version__}, OpenCV {cv2.__version__}, Python {platform.python_version()}, 1 thread"
     ]
-    for name in ("presence.onnx", "detector.onnx"):
-        digest = hashlib.sha256((models / name).read_bytes()).hexdigest()
-        lines += [f"{name} sha256 {digest}"]
+    lines += [f"{path.name} sha256 {hashlib.sha256(path.read_bytes()).hexdigest()}" for path in models]
     return "\n".join(f"* {line}" for line in lines) + "\n"
 
 
-def main() -> None:
-    args = arguments()
-    cv2.setNumThreads(1)
-    teacher_path = args.teacher or args.data / "models" / "yolox_nano_416.onnx"
-    teacher = Teacher(teacher_path) if teacher_path.is_file() else None
+def presence_alone(args: argparse.Namespace, teacher: Teacher | None) -> str:
+    """The tables of one presence model; the teacher is asked only where nobody else says what is present."""
+    scored, references = [], []
+    for clip in (CLIPS[name] for name in args.clips or CLIPS):
+        own_labels = bool(clip.events) or clip.present is not None
+        footage = load(clip, args.data, None if own_labels else teacher)
+        if footage is None:
+            continue
+        print(f"{clip.name}: {len(footage.rgb)} frames, {footage.held_out} trained on", flush=True)
+        scored.append(evaluate_presence.score(args.presence, footage))
+        if args.reference is not None:
+            references.append(evaluate_presence.score(args.reference, footage))
+    if not scored:
+        raise SystemExit(f"none of the clips is below {args.data}")
+    tables = [evaluate_presence.per_clip(scored, args.threshold), evaluate_presence.pooled(scored, args.threshold)]
+    if references:
+        tables += [evaluate_presence.difference(scored, references, args.threshold)]
+    if not args.no_latency:
+        timed = (args.presence, *([args.reference] if args.reference is not None else []))
+        tables += [f"{path.name}: {evaluate_presence.latency(path)}\n" for path in timed]
+    return "\n".join([about(args.presence), f"### presence @{args.threshold}\n", *tables])
+
+
+def both(args: argparse.Namespace, teacher: Teacher | None) -> str:
+    """The tables of presence and detector."""
     presence, detector = args.models / "presence.onnx", args.models / "detector.onnx"
     detect, product = evaluate_detector.Detector(detector), ProductDetector(detector)
     scored, tallies, frame_rows, absent = [], {}, [], []
@@ -79,7 +100,7 @@ def main() -> None:
     if not scored:
         raise SystemExit(f"none of the clips is below {args.data}: {', '.join(absent)}")
     parts = [
-        about(args.models),
+        about(presence, detector),
         f"Not on this machine: {', '.join(absent) or 'none'}\n",
         f"### presence @{args.threshold}\n",
         evaluate_presence.per_clip(scored, args.threshold),
@@ -96,7 +117,15 @@ def main() -> None:
     if not args.no_latency:
         parts += [f"presence: {evaluate_presence.latency(presence)}\n"]
         parts += [f"detector: {evaluate_detector.latency(detector)}\n"]
-    text = "\n".join(parts)
+    return "\n".join(parts)
+
+
+def main() -> None:
+    args = arguments()
+    cv2.setNumThreads(1)
+    teacher_path = args.teacher or args.data / "models" / "yolox_nano_416.onnx"
+    teacher = Teacher(teacher_path) if teacher_path.is_file() else None
+    text = both(args, teacher) if args.presence is None else presence_alone(args, teacher)
     print("\n" + text)
     if args.report is not None:
         args.report.write_text(text)

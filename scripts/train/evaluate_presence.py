@@ -135,6 +135,18 @@ def pooled(scored: list[Scored], threshold: float) -> str:
     return table(head, rows)
 
 
+def difference(scored: list[Scored], references: list[Scored], threshold: float) -> str:
+    """How far one model's probabilities are from another's, and how many frames the threshold tells apart."""
+    head = ["score", "frames", "mean difference", "largest", "pass only here", "pass only there"]
+    rows: list[list[object]] = []
+    for kind in SCORES:
+        here, there = (np.concatenate([s.scores[kind] for s in some]) for some in (scored, references))
+        apart, passes, passed = np.abs(here - there), here >= threshold, there >= threshold
+        row = [kind, len(here), f"{apart.mean():.4f}", f"{apart.max():.3f}"]
+        rows.append([*row, (passes & ~passed).sum(), (passed & ~passes).sum()])
+    return table(head, rows)
+
+
 def latency(path: Path, batches: tuple[int, ...] = (1, 16)) -> str:
     """Median CPU ms per frame on one thread."""
     run, rng = session(path), np.random.default_rng(0)
