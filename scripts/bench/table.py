@@ -27,6 +27,8 @@ def steps(figures: Figures) -> Iterator[tuple[str, str]]:
 
 def lane(figures: Figures) -> Iterator[tuple[str, str]]:
     """scripts/bench/lane.py"""
+    if figures["in_flight"] != 8:
+        return
     size = f"{figures['payload_bytes'] / 1000:.0f} kB, {figures['in_flight']} in flight"
     yield (
         f"shared-memory lane, {size}, round trip p50 / p99",
@@ -37,8 +39,9 @@ def lane(figures: Figures) -> Iterator[tuple[str, str]]:
 
 def gate(figures: Figures) -> Iterator[tuple[str, str]]:
     """scripts/bench/gate.py"""
-    for name, us in figures["per_packet_us"].items():
-        yield f"packet gate, {name}, per packet", f"{us:.1f} µs"
+    read, score = figures["read_us"]["mean"], figures["score_us"]["mean"]
+    what = f"{figures['codec']}, {figures['framing']}, {figures['packet_bytes'] / 1000:.1f} kB"
+    yield f"packet gate per packet, {what}: read + score", f"{read:.1f} + {score:.1f} µs"
 
 
 ROWS: dict[str, Callable[[Figures], Iterator[tuple[str, str]]]] = {"steps": steps, "lane": lane, "gate": gate}
@@ -48,17 +51,23 @@ def newest(name: str) -> list[dict[str, Any]]:
     """The lines of a bench's last commit, in order."""
     path = RESULTS / f"{name}.jsonl"
     lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-    return [line for line in lines if line["commit"] == lines[-1]["commit"]]
+    return [line for line in lines if _commit(line) == _commit(lines[-1])]
+
+
+def _commit(line: dict[str, Any]) -> str:
+    """Without the mark of a changed checkout: the first line of a run changes it by itself."""
+    return str(line["commit"]).removesuffix("+")
 
 
 def table() -> str:
-    """Markdown."""
-    out = ["| measured | figure | command | host |", "|---|---|---|---|"]
-    for name, rows in ROWS.items():
+    """Markdown. Of lines that measure the same, the last counts."""
+    rows: dict[str, str] = {}
+    for name, make in ROWS.items():
         for line in newest(name):
-            host = f"{line['host']['cpu']}, {line['host']['cores']} cores, commit {line['commit']}"
-            out += [f"| {what} | {figure} | `{line['command']}` | {host} |" for what, figure in rows(line["figures"])]
-    return "\n".join(out)
+            where = f"{line['host']['cpu']}, {line['host']['cores']} cores, load {line.get('load_1m', '?')}"
+            for what, figure in make(line["figures"]):
+                rows[what] = f"| {what} | {figure} | `{line['command']}` | {where}, commit {_commit(line)} |"
+    return "\n".join(["| measured | figure | command | where |", "|---|---|---|---|", *rows.values()])
 
 
 def main() -> int:
