@@ -32,6 +32,7 @@ class Measure:
         """The process is being stopped: losing the worker is no news."""
         self._lag = LoopLag()
         self._started_ns = time.monotonic_ns()
+        self._cpu_before_s = _cpu_s()
         self._latency: dict[str, LatencyHistogram] = {}
         self._pictures: dict[str, Cause] = {}
         self._worker = WorkerState.STARTING
@@ -99,7 +100,7 @@ class Measure:
         return ObservedSnapshot(
             time_ms=time.time_ns() // 1_000_000,
             uptime_s=(now_ns - self._started_ns) / 1e9,
-            cpu_s=_cpu_s(),
+            cpu_s=_cpu_s() - self._cpu_before_s,
             alerts=dpu.egress.alerts,
             cameras=self._cameras(dpu),
             workers={"worker": self._worker_observed(dpu)},
@@ -151,5 +152,6 @@ class Measure:
 
 
 def _cpu_s() -> float:
+    """Of this process and the children that have ended; also of children from before an exec."""
     usages = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
