@@ -17,18 +17,18 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
 
 from pipelines.errors import ConfigError
 from pipelines.gate.packet import PacketGateOptions
 from pipelines.model.catalog import resolve_presence
 from pipelines.prefilter.presence import PresenceModel
-from scripts.bench.recall.curve import LEVELS
 from scripts.bench.recall.evaluate import BASELINES, PREDICTORS, SINCE_S, Evaluated, SceneTape, evaluate
 from scripts.bench.recall.eye import Eye
 from scripts.bench.recall.plot import draw
 from scripts.bench.recall.prepare import Cache, reference, shoot, taped
-from scripts.bench.recall.report import build, pooled, suites
+from scripts.bench.recall.report import build, figures, pooled, suites
+from scripts.bench.recall.table import show
+from scripts.bench.record import record
 from scripts.bench.scenes.catalog import Shot, shots
 from scripts.bench.scenes.encoding import Recipe
 from scripts.bench.scenes.picture import frames
@@ -83,7 +83,7 @@ class Order:
 
 
 def run(order: Order) -> int:
-    """Do it all; prints the table. Exit code 0."""
+    """Do it all; prints the table. A run over everything adds its line to results/recall.jsonl. Exit code 0."""
     console = Console()
     began = time.monotonic()
     chosen = _chosen(order)
@@ -102,7 +102,9 @@ def run(order: Order) -> int:
     if order.picture:
         gates = (*PREDICTORS, *BASELINES)
         draw(order.picture, {n: {g: pooled(m, g) for g in gates} for n, m in suites(scenes).items()})
-    _show(console, document)
+    show(console, document)
+    if not (order.quick or order.only or order.gate):
+        record("recall", sum(scene.events for scene in scenes), figures(document), ("av", "onnxruntime"))
     if not about["footage"]:
         console.print("The recorded clips are not on this machine: drawn scenes only.")
     return 0
@@ -213,34 +215,3 @@ def _finished(futures: Sequence[Future[T]], show: Callable[[], None]) -> Iterato
         except TimeoutError:
             pass
         show()
-
-
-# --- the table -------------------------------------------------------------------------------------------------------
-
-
-def _show(console: Console, document: dict[str, Any]) -> None:
-    table = Table(title="Decode saved at event recall")
-    for name in ("scene", "activity", "events", *(f"{level} %" for level in LEVELS), "shipped saved", "recall", "us"):
-        table.add_column(name, justify="left" if name == "scene" else "right")
-    for name, scene in document["scenes"].items():
-        mark = "" if scene["held_out"] else " (dev)"
-        _row(table, name + mark, scene, f"{scene['gate_us_per_packet']:.1f}")
-    table.add_section()
-    for name, suite in document["suites"].items():
-        _row(table, f"suite {name}", suite, "")
-        for gate, figures in {**suite["baselines"], **suite["predictors"]}.items():
-            table.add_row(f"  {gate}", "", "", *_levels(figures["decode_saved_at"]), "", "", "")
-    console.print(table)
-
-
-def _row(table: Table, name: str, figures: dict[str, Any], gate_us: str) -> None:
-    shipped = figures["shipped"]
-    recall = "-" if shipped["recall"] is None else f"{shipped['recall']:.1%}"
-    table.add_row(
-        name, f"{figures['activity']:.1%}", str(figures["events"]), *_levels(figures["decode_saved_at"]),
-        f"{shipped['decode_saved']:.1%}", recall, gate_us,
-    )  # fmt: skip
-
-
-def _levels(saved: dict[str, float]) -> list[str]:
-    return [f"{saved[str(level)]:.1%}" for level in LEVELS]

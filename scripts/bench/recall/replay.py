@@ -18,15 +18,14 @@ from __future__ import annotations
 
 import bisect
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import cast
 
 import numpy as np
 
 from pipelines.accounting import Ledger
-from pipelines.contracts import LaneStatistics, Slot
-from pipelines.event.episode import EpisodeOptions, EpisodeTracker
 from pipelines.framepath import FramePath, PathOptions, PathParts
 from pipelines.gate.motion import MotionGate, MotionOptions
 from pipelines.gate.open import OpenGate
@@ -37,32 +36,15 @@ from pipelines.gate.score import Scorer
 from pipelines.inflight import InFlight
 from pipelines.packetpath import PacketParts, PacketPath
 from pipelines.prefilter.presence import PresenceGate, PresenceModel, PresenceOptions
-from pipelines.values import (
-    U8,
-    Action,
-    ColorMatrix,
-    ColorRange,
-    Detections,
-    Frame,
-    FrameResult,
-    ModelCard,
-    Outcome,
-    Packet,
-    Priority,
-    SlotHeader,
-    StreamInfo,
-    Timeline,
-    Undecodable,
-)
+from pipelines.values import Action, Outcome, Packet, Priority, StreamInfo, TaskContext
 from scripts.bench.recall.event import Detection
+from scripts.bench.recall.standin import TapedDecoder, Worker
 from scripts.bench.recall.tape import Tape
 from scripts.bench.scenes.picture import FPS
 
 _FUTURE_NS = 1 << 60
 """The tape's zero on the monotonic clock: decades ahead, so that no deadline passes."""
 _FRAME_NS = 1_000_000_000 // FPS
-_CARD = ModelCard("tape", "yolov8", 32, 32, ("something",))
-_CHROMA = np.full((48, 80), 128, np.uint8)
 
 MakePredictor = Callable[[PacketGateOptions], Predictor]
 
@@ -153,7 +135,8 @@ class _Run:
                 picture=lambda cause: None,
             )
         )
-        worker = _Worker(self, path, inflight)
+        alive = partial(setattr, path, "episode_alive")
+        worker = Worker(inflight, self.answer, alive, self.threshold)
         inflight.writer, self.pass_time = worker, worker.tick
         gate = OpenGate() if self.gated.open else _Watched(self)
         return PacketPath(
@@ -182,8 +165,8 @@ class _Run:
     def read(self) -> Packet | None:
         raise AssertionError("the loop reads")
 
-    def decoder(self) -> _TapedDecoder:
-        return _TapedDecoder(self)
+    def decoder(self) -> TapedDecoder:
+        return TapedDecoder(self.tape, self.charge)
 
     def interrupt(self) -> None:
         """Nothing blocks."""
@@ -195,6 +178,16 @@ class _Run:
         """The decoder worked."""
         if self.now >= self.since:
             self.decode_ns += ns
+
+    def answer(self, context: TaskContext) -> float:
+        """The tape's score of a picture that the gates let pass."""
+        picture = int(self.tape.picture[context.sequence])
+        score = float(self.tape.scores[picture])
+        if score >= self.threshold:
+            self.found.append(Detection(picture / FPS, bool(self.heartbeat[context.sequence])))
+        self.analysed += self.now >= self.since
+        self.ledger.settle(context.sequence, Outcome.INFERRED)
+        return score
 
     def result(self) -> Replay:
         return Replay(
@@ -233,96 +226,6 @@ class _Watched(ProductGate):
         by_heartbeat = action is Action.DECODE and self._by_heartbeat
         run.heartbeat[packet.sequence] = action is Action.GLANCE or by_heartbeat
         return action
-
-
-class _TapedDecoder:
-    """contracts.Decoder: pictures come out in the order they are shown, `delay` packets late."""
-
-    def __init__(self, run: _Run) -> None:
-        self._run = run
-        self._inside: list[tuple[int, Packet]] = []
-        run.charge(run.tape.open_ns)
-
-    def decode(self, packet: Packet) -> Sequence[Frame | Undecodable]:
-        tape = self._run.tape
-        self._run.charge(int(tape.cost_ns[packet.sequence]))
-        bisect.insort(self._inside, (int(tape.picture[packet.sequence]), packet), key=lambda item: item[0])
-        return [self._out() for _ in range(len(self._inside) - tape.delay)]
-
-    def flush(self) -> Sequence[Frame | Undecodable]:
-        return [self._out() for _ in range(len(self._inside))]
-
-    def close(self) -> None:
-        self._inside.clear()
-
-    def _out(self) -> Frame:
-        picture, packet = self._inside.pop(0)
-        return Frame(
-            sequence=packet.sequence,
-            pts_ns=packet.pts_ns,
-            arrival_ns=packet.arrival_ns,
-            is_keyframe=packet.is_keyframe,
-            y=self._run.tape.thumbnails[picture],
-            u=_CHROMA,
-            v=_CHROMA,
-            color_range=ColorRange.LIMITED,
-            color_matrix=ColorMatrix.BT709,
-        )
-
-
-class _Worker:
-    """contracts.SlotWriter that answers at once, and the part of egress that steers the gates."""
-
-    card = _CARD
-
-    def __init__(self, run: _Run, path: FramePath, inflight: InFlight) -> None:
-        self._run = run
-        self._path = path
-        self._inflight = inflight
-        self._payload: U8 = np.empty(_CARD.payload_bytes, np.uint8)
-        self._tracker = EpisodeTracker("tape", EpisodeOptions(), lambda now_ms: "tape")
-
-    def loan(self, priority: Priority) -> Slot:
-        del priority
-        return Slot(0, 0, self._payload)
-
-    def discard(self, slot: Slot) -> None:
-        """Never called: every loan is published."""
-
-    def publish(self, slot: Slot, header: SlotHeader) -> bool:
-        del slot
-        context = self._inflight.close(header.task)
-        assert context is not None
-        run = self._run
-        picture = int(run.tape.picture[context.sequence])
-        score = float(run.tape.scores[picture])
-        if score >= run.threshold:
-            run.found.append(Detection(picture / FPS, bool(run.heartbeat[context.sequence])))
-        run.analysed += run.now >= run.since
-        self._track(context.time_ns, score)
-        run.ledger.settle(context.sequence, Outcome.INFERRED)
-        return True
-
-    def _track(self, time_ns: int, score: float) -> None:
-        found = Detections(
-            np.array([[0, 0, 8, 8]], np.float32), np.array([score], np.float32), np.zeros(1, np.int32)
-        )  # fmt: skip
-        result = FrameResult(
-            camera="tape", task=0, sequence=0, wall_ms=0, source_wh=(160, 96), detections=found,
-            class_names=_CARD.classes, model=_CARD.name, timeline=Timeline(), score_threshold=self._run.threshold,
-            time_ns=time_ns,
-        )  # fmt: skip
-        self._tracker.update(result, time_ns)
-        self._path.episode_alive = self._tracker.alive
-
-    def tick(self, now_ns: int) -> None:
-        """End the episode of which nothing is heard."""
-        if self._tracker.alive:
-            self._tracker.tick(now_ns)
-            self._path.episode_alive = self._tracker.alive
-
-    def statistics(self) -> LaneStatistics:
-        return LaneStatistics(1, 1, 0, 0, 0, 0, 0, 0, 0)
 
 
 def gate_us_per_packet(tape: Tape, gate: PacketGateOptions, packets: int) -> float:

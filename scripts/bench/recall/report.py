@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from scripts.bench.recall.curve import LEVELS, Point, best_at, pool, saved_at
@@ -29,6 +29,7 @@ def build(scenes: Sequence[Evaluated], about: dict[str, Any]) -> dict[str, Any]:
     return {
         **about,
         "scenes": {scene.name: _scene(scene) for scene in scenes},
+        "classes": {kind: _class(members) for kind, members in _kinds(scenes).items()},
         "suites": {name: _suite(members) for name, members in groups.items()},
         "baselines": {name: _read(pooled(first, name)) for name in BASELINES},
         "predictors": {name: _read(pooled(first, name)) for name in PREDICTORS},
@@ -56,6 +57,38 @@ def _scene(scene: Evaluated) -> dict[str, Any]:
         "gate_us_per_packet": round(scene.gate_us_per_packet, 2),
         "baselines": {name: saved_at(scene.curves[name]) for name in BASELINES},
         "curve": [_point(point) for point in scene.curves[OURS]],
+    }
+
+
+def _kinds(scenes: Sequence[Evaluated]) -> dict[str, list[Evaluated]]:
+    """Scenes by source."""
+    return {kind: [s for s in scenes if s.kind == kind] for kind in dict.fromkeys(scene.kind for scene in scenes)}
+
+
+def _class(scenes: Sequence[Evaluated]) -> dict[str, Any]:
+    """One source in all its encodings."""
+    points = pooled(scenes, OURS)
+    return {
+        "events": points[0].events,
+        "decode_saved_at": saved_at(points),
+        "shipped": _shipped(scenes),
+        "baselines": {name: saved_at(pooled(scenes, name)) for name in BASELINES},
+    }
+
+
+def figures(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The line that is kept of a whole run: its suites, without scenes and curves."""
+    kept = ("activity", "events", "full_decode_recall", "decode_saved_at", "ci95", "shipped", "wake_ms")
+    suites = {
+        name: {key: suite[key] for key in (*kept, "baselines", "predictors")}
+        for name, suite in document["suites"].items()
+    }
+    gate_us = [scene["gate_us_per_packet"] for scene in document["scenes"].values()]
+    return {
+        "suites": suites,
+        "scenes": len(gate_us),
+        "gate_us_per_packet": {"mean": round(sum(gate_us) / len(gate_us), 2), "max": max(gate_us)},
+        "wall_s": document["wall_s"],
     }
 
 
@@ -115,8 +148,7 @@ def _quantiles(values: Sequence[float]) -> dict[str, float | None]:
 
 def _worse(scenes: Sequence[Evaluated]) -> Iterable[dict[str, Any]]:
     """Where a baseline saves more than we do at the same recall, by source."""
-    for kind in dict.fromkeys(scene.kind for scene in scenes):
-        members = [scene for scene in scenes if scene.kind == kind]
+    for kind, members in _kinds(scenes).items():
         ours = saved_at(pooled(members, OURS))
         for name in BASELINES:
             for level, theirs in saved_at(pooled(members, name)).items():

@@ -15,7 +15,7 @@ from scripts.bench.recall.command import run_recall
 from scripts.bench.recall.curve import Point
 from scripts.bench.recall.evaluate import BASELINES, OURS, PREDICTORS, Evaluated, Shipped
 from scripts.bench.recall.plot import draw
-from scripts.bench.recall.report import build, pooled, suites
+from scripts.bench.recall.report import build, figures, pooled, suites
 
 
 def scene(name: str, kind: str, held_out: bool = True, activity: float = 0.05) -> Evaluated:
@@ -41,7 +41,9 @@ def test_the_report_has_its_promised_form() -> None:
     assert sparse["ci95"] == [0.676, 1.0]
     assert sparse["shipped"]["recall"] == 0.75
     assert document["baselines"]["key_frames"]["decode_saved_at"]["95"] == 0.1
+    assert document["classes"]["x"]["events"] == 4
     assert document["worse_than_a_baseline"] == []
+    assert figures({**document, "wall_s": 1})["suites"]["sparse"]["decode_saved_at"]["95"] == 0.8
 
 
 def test_only_held_out_scenes_of_little_activity_are_sparse() -> None:
