@@ -13,8 +13,8 @@ from pipelines.values import ColorMatrix, ColorRange
 from tests.fakes.detector import build_detector, class_maps, padding_boxes
 from tests.fakes.scene import CLASS_NAMES, Scene, clip, truth_of
 from tests.fakes.scene_paint import CLASSES, Painter, Rectangle
-from tests.unit.fakes import reference
-from tests.unit.fakes.reference import Reading
+from tests.tools.fakes import reference
+from tests.tools.fakes.reference import Reading
 
 SPACES = [(r, m) for r in (ColorRange.LIMITED, ColorRange.FULL) for m in (ColorMatrix.BT601, ColorMatrix.BT709)]
 NUMBERS = range(20, 200, 30)

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.gate.bitstream import PacketFacts, PacketReader
+from tests.integration.test_bitstream import B_FRAMES, B_FRAMES_HEVC, CBR
 from tests.unit.gate.encodes import Dialect, encoded
-from tests.unit.gate.test_bitstream import B_FRAMES, B_FRAMES_HEVC, CBR
 
 CODECS = st.sampled_from(["h264", "hevc", "vp9"])
 HEADERS = {"h264": b"\x06\x67\x68\x65\x41\x01\x0c", "hevc": b"\x40\x42\x44\x26\x02\x4c\x4e"}
