@@ -71,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("config", type=Path, help="YAML file")
+    parser.add_argument("--model", metavar="NAME|FILE", help="detector, before what the configuration says")
     parser.add_argument(
         "--report", type=Path, metavar="FILE", help="write the account of the run here at exit and on SIGUSR1"
     )
@@ -82,7 +83,7 @@ def _run(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from app.service import serve
 
-    return serve(arguments.config, arguments.report, arguments.seconds, arguments.exit_when_done)
+    return serve(arguments.config, arguments.model, arguments.report, arguments.seconds, arguments.exit_when_done)
 
 
 def _check(parser: argparse.ArgumentParser) -> None:
@@ -116,13 +117,14 @@ def schema(arguments: argparse.Namespace) -> int:
 def _worker(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("config", type=Path, nargs="?", help="YAML file; its worker, model and lane sections count")
     parser.add_argument("--socket", type=Path, metavar="PATH", help="Unix socket to listen on")
+    parser.add_argument("--model", metavar="NAME|FILE", help="detector, before what the configuration says")
     parser.add_argument("--spec", help=argparse.SUPPRESS)
     parser.set_defaults(command=worker)
 
 
 def worker(arguments: argparse.Namespace) -> int:
     from app.config.environment import environment
-    from app.config.worker import WorkerDeployment, load_worker
+    from app.config.worker import WorkerDeployment, load_worker, with_detector
     from app.gpu import run as run_worker
     from app.observe.log import configure, get_logger
 
@@ -132,6 +134,8 @@ def worker(arguments: argparse.Namespace) -> int:
         config = load_worker(arguments.config, environment())
     else:
         config = WorkerDeployment()
+    if arguments.model is not None:
+        config = config.model_copy(update={"model": with_detector(config.model, arguments.model)})
     socket = arguments.socket or config.worker.socket
     if socket is None:
         raise ConfigError("name the Unix socket to listen on: --socket PATH, or worker.socket in the configuration")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 from app.config.deployment import Config, load
 from app.config.environment import environment
+from app.config.worker import with_detector
 from app.dpu import Dpu
 from app.measure import Measure
 from app.observe.log import configure, get_logger
@@ -16,8 +18,8 @@ from app.observe.report import build_report, write_report
 from pipelines.errors import ConfigError
 
 
-def serve(path: Path, report: Path | None, seconds: float | None, exit_when_done: bool) -> int:
-    """Run until stopped. Returns the exit code.
+def serve(path: Path, model: str | None, report: Path | None, seconds: float | None, exit_when_done: bool) -> int:
+    """Run until stopped. Returns the exit code. `model` goes before the configuration's detector.
 
     Raises:
         ConfigError: all mistakes of the file, before anything starts; or a port is taken.
@@ -26,20 +28,26 @@ def serve(path: Path, report: Path | None, seconds: float | None, exit_when_done
     if report is not None and not report.absolute().parent.is_dir():
         raise ConfigError(f"--report {report}: there is no such directory; make it, or name another")
     environ = environment()
-    config = load(path, environ)
+
+    def read() -> Config:
+        config = load(path, environ)
+        return config if model is None else config.model_copy(update={"model": with_detector(config.model, model)})
+
+    config = read()
     configure(config.log)
-    return asyncio.run(_serve(config, path, report, seconds, exit_when_done))
+    return asyncio.run(_serve(config, read, report, seconds, exit_when_done))
 
 
-async def _serve(config: Config, path: Path, report: Path | None, seconds: float | None, exit_when_done: bool) -> int:
-    environ = environment()
+async def _serve(
+    config: Config, reload: Callable[[], Config], report: Path | None, seconds: float | None, exit_when_done: bool
+) -> int:
     measure = Measure(get_logger("dpu"))
     dpu = Dpu(
         config,
         measure,
-        reload=lambda: load(path, environ),
+        reload=reload,
         stop_when_ended=exit_when_done,
-        notifier=Notifier.from_environ(environ),
+        notifier=Notifier.from_environ(environment()),
     )
 
     def write() -> None:

@@ -12,6 +12,7 @@ from app.config.document import Node
 from app.config.load import Finding, document, validated
 from app.config.problem import ConfigProblems, Problem
 from app.observe.options import LogOptions
+from pipelines.errors import ConfigError
 from pipelines.model.options import FamilyName
 from pipelines.transport.options import LaneOptions
 from pipelines.worker.options import BatchOptions
@@ -83,6 +84,17 @@ def check_model(config: WorkerDeployment) -> Iterator[Finding]:
         name = getattr(config.model, key)
         if is_file_name(name) and not Path(name).is_file():
             yield ("model", key), f"the model file {name} does not exist: check the path, or name a shipped model"
+
+
+def with_detector(model: ModelConfig, detector: str) -> ModelConfig:
+    """The same with another detector, as `--model` asks for.
+
+    Raises:
+        ConfigError: there is no such file.
+    """
+    if is_file_name(detector) and not Path(detector).is_file():
+        raise ConfigError(f"--model {detector}: the file does not exist: check the path, or name a shipped model")
+    return model.model_copy(update={"detector": detector})
 
 
 def is_file_name(name: str) -> bool:

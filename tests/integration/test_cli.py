@@ -386,3 +386,14 @@ async def test_check_keeps_secrets_too(tmp_path: Path) -> None:
         assert await command.ended() == 2
     assert "cameras.a.nonsense" in command.stderr
     assert CANARY not in command.stdout + command.stderr
+
+
+def test_a_model_on_the_command_line_goes_before_the_configuration_s(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "framegate.yaml"
+    config.write_text("http: {enabled: false}\ncameras: {a: {url: rtsp://127.0.0.1:9/x}}\n")
+    assert main(["run", str(config), "--model", str(tmp_path / "mine.onnx")]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("--model")
+    assert "does not exist" in said
