@@ -76,7 +76,8 @@ class Measure:
 
     def worker_changed(self, attached: bool, reason: str) -> None:
         """A lane was attached or lost."""
-        self._worker = WorkerState.ATTACHED if attached else WorkerState.LOST
+        gone = WorkerState.STOPPED if self.stopping else WorkerState.LOST
+        self._worker = WorkerState.ATTACHED if attached else gone
         self._worker_reason = reason
         if attached:
             self.worker_attached.set()
