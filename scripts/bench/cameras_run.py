@@ -24,7 +24,9 @@ from scripts.bench.cameras_machine import Reading, Sampler, children
 from scripts.bench.cameras_truth import CameraTruth
 
 ROOT = Path(__file__).parents[2]
-_SERVER = ROOT / "scripts" / "rtsp_cameras"
+_SERVER = ROOT / "scripts" / "bench" / "cameras_server.py"
+SYSTEM_PYTHON = os.environ.get("FRAMEGATE_SYSTEM_PYTHON", "/usr/bin/python3")
+"""The distribution's own: GStreamer's bindings belong to it."""
 _SERVER_START_S = 60.0
 _WRITE_S = 15.0
 _STOP_S = 30.0
@@ -90,14 +92,14 @@ def camera_id(number: int) -> str:
 def rtsp_server(clips: Sequence[Clip], cameras: int, offset_s: float) -> Iterator[tuple[list[str], int]]:
     """(URLs, process id) of a server that plays the clips in turn."""
     arguments = ["--port", "0", "--cameras", str(cameras), "--offset-s", str(offset_s), "--stamp"]
-    command = [str(_SERVER), *arguments, *(str(clip.path) for clip in clips)]
+    command = [SYSTEM_PYTHON, str(_SERVER), *arguments, *(str(clip.path) for clip in clips)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
         ready, _, _ = select.select([process.stdout], [], [], _SERVER_START_S)
         line = process.stdout.readline() if ready else ""
         if not line:
-            raise BenchError("the RTSP server did not start: see its message above")
+            raise BenchError("the RTSP server did not start; scripts/rtsp_cameras says what it needs")
         yield json.loads(line)["urls"], process.pid
     finally:
         _end(process)

@@ -6,7 +6,6 @@ Carried: every camera delivers at least 98 % of its frames over the measured sec
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.bench.cameras_machine import read, used
+from scripts.bench.cameras_run import SYSTEM_PYTHON
 from scripts.bench.cameras_search import largest
 
 ROOT = Path(__file__).parents[3]
@@ -51,11 +51,10 @@ def _ffmpeg() -> tuple[Sequence[str], str]:
 
 
 def _gstreamer() -> tuple[Sequence[str], str]:
-    python = os.environ.get("FRAMEGATE_SYSTEM_PYTHON", "/usr/bin/python3")
     look = "import gi; gi.require_version('Gst', '1.0'); from gi.repository import Gst; Gst.init(None); "
     look += "raise SystemExit(Gst.ElementFactory.find('avdec_h264') is None)"
-    there = subprocess.run([python, "-c", look], capture_output=True).returncode == 0
-    command = [python, str(ROOT / "scripts" / "bench" / "peers" / "gstreamer.py")]
+    there = subprocess.run([SYSTEM_PYTHON, "-c", look], capture_output=True).returncode == 0
+    command = [SYSTEM_PYTHON, str(ROOT / "scripts" / "bench" / "peers" / "gstreamer.py")]
     return command, "" if there else "no GStreamer with avdec_h264: apt-get install python3-gi gstreamer1.0-libav"
 
 
