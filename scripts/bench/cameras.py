@@ -14,6 +14,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,10 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from app.bench.cameras import add_cameras, add_capacity
 from pipelines.worker.engines.folded import read_card
-from scripts.bench.cameras_clip import Clip, Coding, clips, detector
+from scripts.bench.cameras_clip import CACHE, RECIPE, Clip, clips, detector
 from scripts.bench.cameras_figures import Figures, figures, worst
 from scripts.bench.cameras_run import RunSpec, rtsp_server, run
-from scripts.bench.cameras_scene import scenes
+from scripts.bench.cameras_scene import timelines
 from scripts.bench.cameras_search import largest
 from scripts.bench.peers.run import PEERS, carried
 from scripts.bench.record import record
@@ -49,15 +50,15 @@ def tell(text: str) -> None:
 
 def run_cameras(arguments: argparse.Namespace) -> int:
     """`bench cameras`. 0: every camera was carried and every account balances."""
-    timelines = _timelines(arguments)
+    played = _timelines(arguments)
     runs, found = [], []
     for repeat in range(arguments.repeats):
         tell(f"run {repeat + 1} of {arguments.repeats}: {arguments.cameras} cameras")
-        one, seen = _measured(_spec(arguments, timelines, arguments.cameras, arguments.seconds))
+        one, seen = _measured(_spec(arguments, played, arguments.cameras, arguments.seconds))
         runs.append(one)
         found += seen
-    out = worst(runs, found) | _fixed(timelines)
-    out["peers"] = _peers(timelines) if arguments.peers else {}
+    out = worst(runs, found) | _fixed(played)
+    out["peers"] = _peers(played) if arguments.peers else {}
     if arguments.repeats > 1:
         out["runs"] = runs
     _finish("cameras", arguments, out)
@@ -66,28 +67,28 @@ def run_cameras(arguments: argparse.Namespace) -> int:
 
 def run_capacity(arguments: argparse.Namespace) -> int:
     """`bench capacity`. 0: a number was found and confirmed at length."""
-    timelines = _timelines(arguments)
+    played = _timelines(arguments)
     tries: dict[int, Figures] = {}
 
     def fits(n: int) -> bool:
-        tries[n], _ = _measured(_spec(arguments, timelines, n, arguments.seconds))
+        tries[n], _ = _measured(_spec(arguments, played, n, arguments.seconds))
         return not broken(tries[n])
 
     most = largest(fits, arguments.low, arguments.high, arguments.guess, STEP)
     confirmed: Figures | None = None
     while most >= arguments.low and confirmed is None:
         tell(f"confirming {most} cameras for {arguments.confirm:g} s")
-        confirmed, _ = _measured(_spec(arguments, timelines, most, arguments.confirm))
+        confirmed, _ = _measured(_spec(arguments, played, most, arguments.confirm))
         if broken(confirmed):
             confirmed = None
             most -= STEP
-    out: Figures = (confirmed or {"cameras": 0, "carried": 0}) | _fixed(timelines)
+    out: Figures = (confirmed or {"cameras": 0, "carried": 0}) | _fixed(played)
     out["capacity"] = max(0, most)
     out["tries"] = {str(n): {"broken": broken(one), **_short(one)} for n, one in sorted(tries.items())}
     if arguments.overload > most > 0:
-        beyond, _ = _measured(_spec(arguments, timelines, arguments.overload, arguments.seconds))
+        beyond, _ = _measured(_spec(arguments, played, arguments.overload, arguments.seconds))
         out["overload"] = {**_short(beyond), "of_capacity": round(beyond["carried"] / most, 3)}
-    out["peers"] = _peers(timelines) if arguments.peers else {}
+    out["peers"] = _peers(played) if arguments.peers else {}
     _finish("capacity", arguments, out)
     return 0 if confirmed else 1
 
@@ -129,16 +130,16 @@ def _short(one: Figures) -> Figures:
 
 
 def _timelines(arguments: argparse.Namespace) -> list[Clip]:
-    wanted = scenes(arguments.timelines, real=arguments.timelines // 4, seconds=arguments.timeline_seconds)
-    return clips(wanted, Coding(codec=arguments.codec), tell, *([arguments.cache] if arguments.cache else []))
+    recipe = replace(RECIPE, codec=arguments.codec)
+    return clips(timelines(arguments.timelines, arguments.timeline_seconds), recipe, tell, arguments.cache or CACHE)
 
 
-def _spec(arguments: argparse.Namespace, timelines: Sequence[Clip], cameras: int, seconds: float) -> RunSpec:
+def _spec(arguments: argparse.Namespace, played: Sequence[Clip], cameras: int, seconds: float) -> RunSpec:
     config = yaml.safe_load(arguments.config.read_text()) if arguments.config else {}
     return RunSpec(
         cameras,
         seconds,
-        tuple(timelines),
+        tuple(played),
         opens_per_s=arguments.opens_per_s,
         settle_s=arguments.settle,
         switch_interval_ms=arguments.switch_interval_ms,
@@ -146,25 +147,25 @@ def _spec(arguments: argparse.Namespace, timelines: Sequence[Clip], cameras: int
     )
 
 
-def _fixed(timelines: Sequence[Clip]) -> Figures:
+def _fixed(played: Sequence[Clip]) -> Figures:
     """What was the same in all runs."""
-    frames = sum(clip.frames for clip in timelines)
-    size = sum(clip.path.stat().st_size for clip in timelines)
+    frames = sum(clip.frames for clip in played)
+    size = sum(clip.path.stat().st_size for clip in played)
     return {
-        "timelines": len(timelines),
-        "activity": round(sum(clip.active for clip in timelines) / frames, 4),
-        "bits_per_s": round(size * 8 / frames * timelines[0].fps),
+        "timelines": [clip.path.name for clip in played],
+        "activity": round(sum(clip.active for clip in played) / frames, 4),
+        "bits_per_s": round(size * 8 / frames * played[0].fps),
         "detector_sha256": detector()[1],
         "host_cores": os.cpu_count(),
     }
 
 
-def _peers(timelines: Sequence[Clip]) -> Figures:
+def _peers(played: Sequence[Clip]) -> Figures:
     """What each peer carries: of the same server, clips and cores."""
     out = {}
-    with rtsp_server(timelines, PEER_CAMERAS, RunSpec(0, 0, ()).offset_s) as (urls, server):
+    with rtsp_server(played, PEER_CAMERAS, RunSpec(0, 0, ()).offset_s) as (urls, server):
         for peer in PEERS:
-            out[peer.name] = carried(peer, urls, server, timelines[0].fps, tell)
+            out[peer.name] = carried(peer, urls, server, played[0].fps, tell)
             record("peers", len(out[peer.name].get("tries", ())), {"peer": peer.name, **out[peer.name]}, PACKAGES)
     return {name: one["carried"] if one["carried"] is not None else one["skipped"] for name, one in out.items()}
 

@@ -11,10 +11,10 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import av
 import numpy as np
@@ -24,29 +24,26 @@ from pipelines.model.catalog import resolve
 from pipelines.postprocess.decode import detect
 from pipelines.preprocess.letterbox import fit
 from pipelines.preprocess.planes import pad_yuv, write_planes
-from pipelines.values import U8, ColorMatrix, ColorRange, Frame
+from pipelines.values import ColorMatrix, ColorRange, Frame
 from pipelines.worker.engines.onnx import OnnxEngine
-from scripts.bench import cameras_index, cameras_scene
-from scripts.bench.cameras_scene import Scene
+from scripts.bench import cameras_index
+from scripts.bench.cameras_scene import timelines
+from scripts.bench.scenes.encoding import Recipe
+from scripts.bench.scenes.picture import FPS, Source, frames, split
 
 CACHE = Path(__file__).parents[2] / ".cache" / "cameras"
-_SOURCES = (Path(cameras_scene.__file__), *sorted((Path(__file__).parents[1] / "footage").glob("*.py")))
-_SMPTE170M, _LIMITED = 6, 1
+_BENCH = Path(__file__).parent
+_DRAWING = (*sorted((_BENCH / "scenes").glob("*.py")), *sorted((_BENCH.parent / "footage").glob("*.py")))
+"""What pictures depend on beside their source's own values."""
+_BT709, _LIMITED = 1, 1
+_TAGS = ColorRange.LIMITED, ColorMatrix.BT709
 _MERGE_S = 2.0
 """Detections nearer than this are one event."""
 _LEAST_S = 0.2
 """Shorter runs of detections are the detector's flicker, no event."""
+RECIPE = Recipe(rate="cbr", level=3000)
+"""Constant 3 Mb/s, padded with filler where the picture needs less; a key frame every 50, one slice, no B-frames."""
 Progress = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Coding:
-    """How the cameras encode: constant bit rate without filler, one slice, no B-frames."""
-
-    codec: str = "h264"
-    """"h264" or "hevc"."""
-    bitrate_bps: int = 3_000_000
-    gop: int = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +66,11 @@ class Clip:
     """Pictures within events."""
 
 
-def clips(scenes: Sequence[Scene], coding: Coding, tell: Progress, cache: Path = CACHE) -> list[Clip]:
-    """All clips with their references, made where they are missing: about a minute of two cores for each."""
+def clips(sources: Sequence[Source], recipe: Recipe, tell: Progress, cache: Path = CACHE) -> list[Clip]:
+    """All clips with their references, made where they are missing: about a minute of a core for each."""
     cache.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(2) as pool:
-        return list(pool.map(lambda scene: _clip(scene, coding, tell, cache), scenes))
+        return list(pool.map(lambda source: _clip(source, recipe, tell, cache), sources))
 
 
 def detector() -> tuple[Path, str]:
@@ -95,22 +92,22 @@ def events(hits: Sequence[bool], fps: int) -> tuple[Event, ...]:
     return tuple(event for event in out if event.last - event.first + 1 >= _LEAST_S * fps)
 
 
-def _clip(scene: Scene, coding: Coding, tell: Progress, cache: Path) -> Clip:
-    drawn = hashlib.sha256(repr(asdict(scene)).encode())
-    for source in _SOURCES:
-        drawn.update(source.read_bytes())
-    encoded = hashlib.sha256(drawn.digest() + repr(coding).encode()).hexdigest()[:12]
-    path = cache / f"{scene.variant}-{encoded}.{coding.codec}"
+def _clip(source: Source, recipe: Recipe, tell: Progress, cache: Path) -> Clip:
+    drawn = hashlib.sha256(repr(source).encode())
+    for file in _DRAWING:
+        drawn.update(file.read_bytes())
+    encoded = hashlib.sha256(drawn.digest() + repr(recipe.options()).encode()).hexdigest()[:12]
+    path = cache / f"{source.name}-{encoded}.{recipe.codec}"
     if not path.is_file():
-        tell(f"encoding timeline {scene.variant} ({scene.seconds:g} s, once)")
-        _encode(path, scene, coding)
+        tell(f"encoding {source.name}, {source.seconds:g} s, {recipe.label} (once)")
+        _write(path, _encoded(source, recipe))
     model, sha256 = detector()
-    seen = cache / f"{scene.variant}-{drawn.hexdigest()[:12]}-{sha256[:12]}.json"
+    seen = cache / f"{source.name}-{drawn.hexdigest()[:12]}-{sha256[:12]}.json"
     if not seen.is_file():
-        tell(f"reference detections of timeline {scene.variant} (once)")
-        _write(seen, json.dumps(_reference(scene, model)).encode())
-    found = events(json.loads(seen.read_text()), scene.fps)
-    return Clip(path, scene.frames, scene.fps, found, sum(e.last - e.first + 1 for e in found))
+        tell(f"reference detections of {source.name} (once)")
+        _write(seen, json.dumps(_reference(source, model)).encode())
+    found = events(json.loads(seen.read_text()), FPS)
+    return Clip(path, frames(source.seconds), FPS, found, sum(e.last - e.first + 1 for e in found))
 
 
 def _write(path: Path, data: bytes) -> None:
@@ -122,83 +119,56 @@ def _write(path: Path, data: bytes) -> None:
 # --- encode ----------------------------------------------------------------------------------------------------------
 
 
-def _encode(path: Path, scene: Scene, coding: Coding) -> None:
-    context = _encoder(scene, coding)
-    out = bytearray()
-    index = 0
-    for number, picture in enumerate(cameras_scene.play(scene)):
+def _encoded(source: Source, recipe: Recipe) -> bytes:
+    context = _encoder(source, recipe)
+    packets: list[bytes] = []
+    for number, picture in enumerate(source.pictures()):
         frame = av.VideoFrame.from_ndarray(picture, format="yuv420p")
-        frame.pts, frame.time_base = number, Fraction(1, scene.fps)
-        frame.color_range, frame.colorspace = _LIMITED, _SMPTE170M
-        for packet in context.encode(frame):
-            out += cameras_index.insert(bytes(packet), coding.codec, index)
-            index += 1
-    for packet in context.encode(None):
-        out += cameras_index.insert(bytes(packet), coding.codec, index)
-        index += 1
-    assert index == scene.frames
-    _write(path, bytes(out))
+        frame.pts, frame.time_base = number, Fraction(1, FPS)
+        frame.color_range, frame.colorspace = _LIMITED, _BT709
+        packets += map(bytes, context.encode(frame))
+    packets += map(bytes, context.encode(None))
+    assert len(packets) == frames(source.seconds)
+    return b"".join(cameras_index.insert(packet, recipe.codec, n) for n, packet in enumerate(packets))
 
 
-def _encoder(scene: Scene, coding: Coding) -> av.VideoCodecContext:
-    name, options = {"h264": ("libx264", _x264(coding)), "hevc": ("libx265", _x265(coding))}[coding.codec]
-    context = cast(Any, av.CodecContext.create(name, "w"))
-    context.width, context.height, context.pix_fmt = scene.width, scene.height, "yuv420p"
-    context.framerate, context.time_base = Fraction(scene.fps), Fraction(1, scene.fps)
-    context.bit_rate, context.gop_size, context.max_b_frames = coding.bitrate_bps, coding.gop, 0
-    context.colorspace = context.color_primaries = context.color_trc = _SMPTE170M
+def _encoder(source: Source, recipe: Recipe) -> av.VideoCodecContext:
+    name = {"h264": "libx264", "hevc": "libx265"}[recipe.codec]
+    context = cast(av.VideoCodecContext, av.CodecContext.create(name, "w"))
+    context.width, context.height = source.wh
+    context.pix_fmt, context.framerate, context.time_base = "yuv420p", Fraction(FPS), Fraction(1, FPS)
+    context.gop_size, context.max_b_frames = recipe.gop, recipe.b_frames
+    context.colorspace = context.color_primaries = context.color_trc = _BT709
     context.color_range = _LIMITED
-    context.options = options
+    context.options = recipe.options()
     context.thread_count = 1
-    return cast(av.VideoCodecContext, context)
-
-
-def _x264(coding: Coding) -> dict[str, str]:
-    rate = str(coding.bitrate_bps)
-    params = f"sliced-threads=0:scenecut=0:keyint={coding.gop}:min-keyint={coding.gop}:rc-lookahead=0:sync-lookahead=0"
-    return {"preset": "superfast", "maxrate": rate, "bufsize": rate, "x264-params": params}
-
-
-def _x265(coding: Coding) -> dict[str, str]:
-    kbps = coding.bitrate_bps // 1000
-    params = (
-        f"log-level=none:info=0:pools=1:frame-threads=1:scenecut=0:keyint={coding.gop}:min-keyint={coding.gop}"
-        f":rc-lookahead=5:vbv-maxrate={kbps}:vbv-bufsize={kbps}:repeat-headers=1"
-    )
-    return {"preset": "ultrafast", "x265-params": params}
+    return context
 
 
 # --- reference -------------------------------------------------------------------------------------------------------
 
 
-def _reference(scene: Scene, model: Path) -> list[bool]:
+def _reference(source: Source, model: Path) -> list[bool]:
     """For each picture: did the detector see something at its recommended threshold?"""
     engine = OnnxEngine(model, threads=1, max_batch=1)
     card = engine.card
-    where = fit((scene.width, scene.height), (card.input_w, card.input_h), card.anchor)
-    tags = ColorRange.LIMITED, ColorMatrix.BT601
-    color = affine(card, *tags)[None]
+    where = fit(source.wh, (card.input_w, card.input_h), card.anchor)
+    color, pad = affine(card, *_TAGS)[None], pad_yuv(card, *_TAGS)
     payload = np.zeros(card.payload_bytes, np.uint8)
     hits = []
-    for number, picture in enumerate(cameras_scene.play(scene)):
-        write_planes(_frame(number, picture, scene, tags), where, pad_yuv(card, *tags), payload)
+    for number, picture in enumerate(source.pictures()):
+        write_planes(Frame(number, None, 0, False, *split(picture), *_TAGS), where, pad, payload)
         rows = engine.infer([payload], color)[0]
         hits.append(len(detect(rows, where, card, card.score_threshold)) > 0)
     engine.close()
     return hits
 
 
-def _frame(number: int, i420: U8, scene: Scene, tags: tuple[ColorRange, ColorMatrix]) -> Frame:
-    h, w = scene.height, scene.width
-    u = i420[h : h + h // 4].reshape(h // 2, w // 2)
-    v = i420[h + h // 4 :].reshape(h // 2, w // 2)
-    return Frame(number, None, 0, False, i420[:h], u, v, *tags)
-
-
 def main() -> None:
     """Make the clips of the default bench now: python -m scripts.bench.cameras_clip"""
-    for clip in clips(cameras_scene.scenes(8, 2), Coding(), print):
-        print(clip.path, clip.path.stat().st_size * 8 / clip.frames * clip.fps / 1e6, "Mb/s", clip.active, clip.events)
+    for clip in clips(timelines(8), RECIPE, print):
+        rate = clip.path.stat().st_size * 8 / clip.frames * clip.fps / 1e6
+        print(f"{clip.path}: {rate:.2f} Mb/s, active {clip.active / clip.frames:.1%}, {clip.events}")
 
 
 if __name__ == "__main__":

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from scripts.bench.cameras_clip import Clip, Coding, clips
+from scripts.bench.cameras_clip import Clip, clips
 from scripts.bench.cameras_figures import figures, worst
 from scripts.bench.cameras_run import Run, RunSpec, camera_id, rtsp_server, run
-from scripts.bench.cameras_scene import Scene
+from scripts.bench.cameras_scene import timelines as sources
 from scripts.bench.peers.run import PEERS, attempt
+from scripts.bench.scenes.encoding import Recipe
 from tests.fakes.rtsp_cameras import rtsp_cameras
 
 CONTRACT = {
@@ -20,8 +21,8 @@ CAMERAS, SECONDS = 4, 10.0
 
 @pytest.fixture(scope="module")
 def timelines(tmp_path_factory: pytest.TempPathFactory) -> list[Clip]:
-    wanted = [Scene(variant, 18.0, activity=0.4, width=640, height=360) for variant in (1, 2)]
-    return clips(wanted, Coding(bitrate_bps=600_000), lambda text: None, tmp_path_factory.mktemp("clips"))
+    wanted = sources(2, 20.0, (640, 360))
+    return clips(wanted, Recipe(rate="cbr", level=600), lambda text: None, tmp_path_factory.mktemp("clips"))
 
 
 @pytest.fixture(scope="module")
