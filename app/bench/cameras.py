@@ -49,7 +49,9 @@ def _shared(parser: argparse.ArgumentParser) -> None:
         "--no-peers", dest="peers", action="store_false", help="do not measure OpenCV, FFmpeg and GStreamer"
     )
     parser.add_argument("--timelines", type=int, default=8, metavar="N", help="different clips (default 8)")
-    parser.add_argument("--timeline-seconds", type=float, default=100.0, metavar="S", help="length of each (default 100)")
+    parser.add_argument(
+        "--timeline-seconds", type=float, default=100.0, metavar="S", help="length of each (default 100)"
+    )
     parser.add_argument("--codec", choices=("h264", "hevc"), default="h264", help="of the cameras (default h264)")
     parser.add_argument("--cache", type=Path, metavar="DIR", help="where the clips are kept (default .cache/cameras)")
     parser.add_argument("--config", type=Path, metavar="FILE", help="YAML laid over the bench's deployment")
