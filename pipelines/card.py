@@ -7,7 +7,7 @@ missing keys take the field's default.
 from __future__ import annotations
 
 import json
-from dataclasses import MISSING, asdict, fields
+from dataclasses import MISSING, asdict, fields, replace
 from typing import Any
 
 from pipelines.errors import ModelError
@@ -39,6 +39,15 @@ def from_json(text: str) -> ModelCard:
     if missing:
         raise ModelError(f"model card lacks {', '.join(missing)}")
     return ModelCard(**known)
+
+
+def interchangeable(one: ModelCard, other: ModelCard) -> bool:
+    """What was made for one fits the other, both ways: payloads, answers, and what is read out of them.
+
+    They may differ in what no pixel and no row depends on: the file's sum and its licence. So a lane attached for one
+    goes on when the other takes its place: the same detector with newer weights.
+    """
+    return one == replace(other, sha256=one.sha256, licence=one.licence)
 
 
 def _value(name: str, kind: object, value: Any) -> Any:

@@ -57,6 +57,7 @@ class WorkerLoop:
         )
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="engine")
         self._news = asyncio.Event()
+        self._taken = 0
         self._answers: Counter[AnswerCode] = Counter()
         self._batches: Counter[int] = Counter()
         self._no_rows = np.zeros((0, 6), np.float32)
@@ -78,6 +79,7 @@ class WorkerLoop:
     def collect(self, reader: SlotReader) -> None:
         """A lane has something: take all of it."""
         while (taken := reader.take()) is not None:
+            self._taken += 1
             work = _Work(reader, taken)
             if not self._fits(taken):
                 self._answer(work, AnswerCode.BAD_INPUT)
@@ -85,6 +87,11 @@ class WorkerLoop:
                 header = taken.header
                 self._batcher.add(Job(work, header.camera, header.priority, header.deadline_ns, taken.taken_ns))
         self._news.set()
+
+    @property
+    def in_hand(self) -> int:
+        """Tasks taken and not yet answered."""
+        return self._taken - self._answers.total()
 
     async def run(self) -> None:
         """Batches until cancelled.

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.card import from_json, to_json
+from pipelines.card import from_json, interchangeable, to_json
 from pipelines.errors import ModelError
 from pipelines.values import ModelCard
 
@@ -45,3 +46,16 @@ def test_older_and_newer_cards_are_read() -> None:
 def test_what_is_no_card_is_refused(text: str) -> None:
     with pytest.raises(ModelError, match="model card"):
         from_json(text)
+
+
+def test_interchangeable_is_what_no_pixel_and_no_row_depends_on() -> None:
+    card = ModelCard("door", "yolov8", 416, 256, ("person", "vehicle"))
+    assert interchangeable(card, replace(card, sha256="another", licence="another"))
+    for other in (
+        replace(card, name="other"),
+        replace(card, classes=(*card.classes, "more")),
+        replace(card, input_w=card.input_w + 32),
+        replace(card, score_threshold=0.9),
+        replace(card, anchor="top_left"),
+    ):
+        assert not interchangeable(card, other)

@@ -69,9 +69,11 @@ async def test_what_comes_while_the_engine_works_becomes_one_batch() -> None:
         for task in range(1, 5):
             publish(lane.writer, header(task))
             worker.collect(lane.reader)
+        assert worker.in_hand == 5
         engine.gate.set()
         await until(lambda: len(events.answers) == 5)
         assert engine.batches == [1, 4]
+        assert worker.in_hand == 0
 
 
 async def test_a_task_past_its_deadline_is_refused_unrun() -> None:
