@@ -33,6 +33,7 @@ MAGIC = b"FGAN"
 ANSWER_HEADER_BYTES = 64
 ROW_VALUES = 6
 ROW_BYTES = ROW_VALUES * 4
+_CODES = {int(code): code for code in AnswerCode}
 _HEADER = struct.Struct("<4sHHQIIQqqqI4x")
 
 
@@ -83,7 +84,6 @@ def unpack_answer(buffer: Buffer, offset: int, expected: Stamp, task: int, top_k
     if count > top_k:
         raise LaneError(f"slot {slot}: an answer of {count} rows, where {top_k} have room")
     rows: F32 = np.frombuffer(buffer, np.float32, count * ROW_VALUES, offset + ANSWER_HEADER_BYTES).copy()
-    try:
-        return Answer(task, AnswerCode(code), rows.reshape(count, ROW_VALUES), taken, started, finished)
-    except ValueError as error:
-        raise LaneError(f"slot {slot}: {error}") from error
+    if code not in _CODES:
+        raise LaneError(f"slot {slot}: an answer of code {code}, which this side does not know")
+    return Answer(task, _CODES[code], rows.reshape(count, ROW_VALUES), taken, started, finished)

@@ -8,32 +8,37 @@ One message per packet of a Unix SOCK_SEQPACKET socket; the first byte is its ki
 | ATTACH    | DPU    | JSON: protocol version, epoch, slots, payload bytes, top_k; with two file descriptors |
 | ATTACHED  | worker | - |
 | REFUSED   | worker | JSON: reason, a sentence; the connection ends |
-| PUBLISHED | DPU    | slot, generation |
-| ANSWERED  | worker | slot, generation |
+| PUBLISHED | DPU    | one (slot, generation) or several |
+| ANSWERED  | worker | one (slot, generation) or several |
 | PING      | DPU    | - |
 | PONG      | worker | - |
 | DRAIN     | worker | takes no new lanes; send no more, fetch your answers and go |
 | CARD      | worker | JSON: the model was replaced by this one; finish and attach again |
 
-All but the JSON ones are 12 bytes: kind, 3 bytes 0, u32 slot, u32 generation, little-endian.
+All but the JSON ones are kind, 3 bytes 0, and pairs of u32 slot, u32 generation, little-endian: 12 bytes with one pair,
+8 more for each further one. Notices of several slots travel in one message: the peer wakes once for all of them.
 A version is the protocol's and covers the slot layout too; both ends must have the same.
 """
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from pydantic import TypeAdapter, ValidationError
 
 from pipelines.errors import LaneError
 from pipelines.values import ModelCard
 
-VERSION = 1
+VERSION = 2
 MAX_MESSAGE_BYTES = 65_536
 _DOORBELL = struct.Struct("<B3xII")
+_KIND_BYTES, _PAIR_BYTES = 4, 8
+_PAIR = struct.Struct("<II")
+MAX_PAIRS = (MAX_MESSAGE_BYTES - _KIND_BYTES) // _PAIR_BYTES
 
 
 class Kind(IntEnum):
@@ -89,8 +94,13 @@ _welcome, _attach, _refused, _card = (
 
 
 def signal(kind: Kind, slot: int = 0, generation: int = 0) -> bytes:
-    """A 12-byte message."""
+    """A 12-byte message: one pair."""
     return _DOORBELL.pack(kind, slot, generation)
+
+
+def signals(kind: Kind, pairs: Sequence[tuple[int, int]]) -> bytes:
+    """One message for 1..MAX_PAIRS pairs of (slot, generation)."""
+    return b"".join((_DOORBELL.pack(kind, *pairs[0]), *(_PAIR.pack(*pair) for pair in pairs[1:])))
 
 
 def parse_signal(data: bytes | memoryview) -> tuple[int, int, int]:
@@ -103,6 +113,17 @@ def parse_signal(data: bytes | memoryview) -> tuple[int, int, int]:
         raise LaneError(f"the peer sent {len(data)} bytes where a {_DOORBELL.size}-byte message belongs")
     kind, slot, generation = _DOORBELL.unpack(data)
     return kind, slot, generation
+
+
+def parse_signals(data: bytes | memoryview) -> tuple[int, Iterator[tuple[int, int]]]:
+    """The kind and the (slot, generation) pairs of a message of at least one; read them while `data` is valid.
+
+    Raises:
+        LaneError: it is not such a message.
+    """
+    if len(data) < _DOORBELL.size or (len(data) - _KIND_BYTES) % _PAIR_BYTES:
+        raise LaneError(f"the peer sent {len(data)} bytes where a message of 4 + n * 8 bytes belongs")
+    return data[0], cast("Iterator[tuple[int, int]]", _PAIR.iter_unpack(data[_KIND_BYTES:]))
 
 
 def encode(body: Welcome | Attach | Refused | ModelCard) -> bytes:

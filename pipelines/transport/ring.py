@@ -69,11 +69,7 @@ class Ring:
         self._tasks = [0] * slots
         # Last in, first out: the slot freed last is the one most likely still in a cache.
         self._free = list(range(slots - 1, -1, -1))
-        self._floor = {
-            Priority.HIGH: 0,
-            Priority.NORMAL: reserved_high,
-            Priority.LOW: reserved_high + reserved_normal,
-        }
+        self._floor = (reserved_high + reserved_normal, reserved_high, 0)  # by priority: LOW, NORMAL, HIGH
         self._open = True
         self._peak_used = self._in_flight = self._loaned_now = 0
         self._loaned = self._published = self._discarded = self._answered = self._lost = 0
@@ -105,7 +101,9 @@ class Ring:
         self._states[slot] = SlotState.LOANED
         self._loaned += 1
         self._loaned_now += 1
-        self._peak_used = max(self._peak_used, self.used)
+        used = len(self._states) - len(self._free)
+        if used > self._peak_used:
+            self._peak_used = used
         return slot
 
     def check_loaned(self, slot: int, generation: int) -> None:

@@ -139,8 +139,10 @@ async def receive(sock: socket.socket, timeout_s: float, max_fds: int = 0) -> tu
     return data, fds
 
 
-def receive_waiting(sock: socket.socket, buffer: bytearray, handle: Callable[[memoryview], None]) -> None:
+def receive_waiting(sock: socket.socket, buffer: bytearray, handle: Callable[[memoryview], None]) -> int:
     """Hand all waiting messages (at most 256, to be fair to others) to `handle`, each valid during the call only.
+
+    Returns how many there were.
 
     A peer that died with unread messages of ours shows as ECONNRESET before what it sent: that is still read.
 
@@ -148,11 +150,11 @@ def receive_waiting(sock: socket.socket, buffer: bytearray, handle: Callable[[me
         LaneError: the peer is gone and all it had sent is handled.
     """
     view = memoryview(buffer)
-    for _ in range(_MESSAGES_PER_CALL):
+    for count in range(_MESSAGES_PER_CALL):
         try:
             size = sock.recv_into(view)
         except BlockingIOError:
-            return
+            return count
         except ConnectionResetError:
             continue
         except OSError as error:
@@ -160,6 +162,7 @@ def receive_waiting(sock: socket.socket, buffer: bytearray, handle: Callable[[me
         if size == 0:
             raise LaneError("the peer is gone")
         handle(view[:size])
+    return _MESSAGES_PER_CALL
 
 
 def _receive_with_files(sock: socket.socket, max_fds: int) -> tuple[bytes, list[int], int]:

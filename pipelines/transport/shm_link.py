@@ -15,7 +15,7 @@ from pathlib import Path
 from pipelines.contracts import LaneEvents
 from pipelines.errors import LaneError
 from pipelines.transport import handshake, seqpacket
-from pipelines.transport.message import MAX_MESSAGE_BYTES, Kind, decode_card, parse_signal, signal
+from pipelines.transport.message import MAX_MESSAGE_BYTES, Kind, decode_card, parse_signals, signal
 from pipelines.transport.options import LaneOptions
 from pipelines.transport.ring import Ring
 from pipelines.transport.writer import LaneWriter
@@ -173,11 +173,12 @@ class _Session:
             if decode_card(bytes(data)) != self.writer.card:
                 self._retire("the worker changed its model")
             return
-        kind, slot, generation = parse_signal(data)
+        kind, pairs = parse_signals(data)
         if kind == Kind.ANSWERED:
-            answer = self.writer.answered(slot, generation)
-            if answer is not None:
-                self._events.answered(answer)
+            for slot, generation in pairs:
+                answer = self.writer.answered(slot, generation)
+                if answer is not None:
+                    self._events.answered(answer)
         elif kind == Kind.DRAIN:
             self._retire("the worker is draining")
         elif kind != Kind.PONG:

@@ -13,9 +13,10 @@ from pathlib import Path
 from pipelines.errors import LaneError
 from pipelines.transport import handshake, seqpacket
 from pipelines.transport.layout import MODEL_NAME_BYTES
-from pipelines.transport.message import MAX_MESSAGE_BYTES, Kind, encode, parse_signal, signal
+from pipelines.transport.message import Kind, encode, signal
 from pipelines.transport.options import LaneOptions
 from pipelines.transport.reader import LaneReader
+from pipelines.transport.shm_session import ServerSession
 from pipelines.values import ModelCard
 
 _DRAIN_POLL_S = 0.01
@@ -43,7 +44,7 @@ class ShmServer:
         self, path: Path, card: ModelCard, options: LaneOptions, readable: Callable[[LaneReader], None]
     ) -> None:
         self._path, self._card, self._options, self._readable = path, card, options, readable
-        self._lanes: dict[socket.socket, LaneReader] = {}
+        self._sessions: list[ServerSession] = []
         self._connections = 0
         self._draining = asyncio.Event()
         self.listening = asyncio.Event()
@@ -54,7 +55,7 @@ class ShmServer:
     @property
     def lanes(self) -> tuple[LaneReader, ...]:
         """Attached now."""
-        return tuple(self._lanes.values())
+        return tuple(session.lane for session in self._sessions)
 
     async def run(self) -> None:
         """Serve until cancelled; afterwards all lanes are over and the path is gone.
@@ -84,9 +85,9 @@ class ShmServer:
         """
         _check_card(card)
         self._card = card
-        for sock, lane in list(self._lanes.items()):
-            if lane.card != card:
-                self._tell(sock, lane, encode(card))
+        for session in list(self._sessions):
+            if session.lane.card != card:
+                session.tell(encode(card))
 
     async def drain(self, deadline_s: float) -> int:
         """Listen no more, ask all DPU processes to fetch their answers and go; wait at most so long for them.
@@ -94,15 +95,15 @@ class ShmServer:
         The worker loop goes on answering meanwhile. Returns the lanes that are still there.
         """
         self._draining.set()
-        for sock, lane in list(self._lanes.items()):
-            self._tell(sock, lane, signal(Kind.DRAIN))
+        for session in list(self._sessions):
+            session.tell(signal(Kind.DRAIN))
         until = asyncio.get_running_loop().time() + deadline_s
-        while self._lanes and asyncio.get_running_loop().time() < until:
+        while self._sessions and asyncio.get_running_loop().time() < until:
             await asyncio.sleep(_DRAIN_POLL_S)
-        return len(self._lanes)
+        return len(self._sessions)
 
     def statistics(self) -> ServerStatistics:
-        return ServerStatistics(len(self._lanes), self._attached, self._refused, self._reason)
+        return ServerStatistics(len(self._sessions), self._attached, self._refused, self._reason)
 
     async def _accept(self, listener: socket.socket, group: asyncio.TaskGroup) -> None:
         while True:
@@ -120,7 +121,7 @@ class ShmServer:
         """One connection, from WELCOME to its end."""
         self._connections += 1
         try:
-            lane = await self._attach(sock)
+            session = await self._attach(sock)
         except LaneError as error:
             self._refused += 1
             self._reason = str(error)
@@ -128,82 +129,27 @@ class ShmServer:
         finally:
             self._connections -= 1
         try:
-            self._reason = await self._carry(sock, lane)
+            self._reason = await session.carry(self._readable)
         finally:
-            del self._lanes[sock]
-            lane.end("the worker stopped")
+            self._sessions.remove(session)
+            session.end("the worker stopped")
 
-    async def _attach(self, sock: socket.socket) -> LaneReader:
-        if len(self._lanes) + self._connections > self._options.max_lanes:
+    async def _attach(self, sock: socket.socket) -> ServerSession:
+        if len(self._sessions) + self._connections > self._options.max_lanes:
             reason = f"this worker has its {self._options.max_lanes} lanes (lane.max_lanes)"
             handshake.refuse(sock, reason)
             raise LaneError(reason)
         card = self._card
         memory = await handshake.accept(sock, card, self._options)
-
-        def announce(index: int, generation: int) -> None:
-            self._tell(sock, lane, signal(Kind.ANSWERED, index, generation))
-
-        self._attached += 1
-        lane = LaneReader(memory, card, announce, name=f"shm-{self._attached}")
         handshake.confirm(sock)
-        self._lanes[sock] = lane
+        self._attached += 1
+        session = ServerSession(sock, memory, card, f"shm-{self._attached}")
+        self._sessions.append(session)
         if card != self._card:  # replaced while this one attached
-            self._tell(sock, lane, encode(self._card))
+            session.tell(encode(self._card))
         if self._draining.is_set():
-            self._tell(sock, lane, signal(Kind.DRAIN))
-        return lane
-
-    async def _carry(self, sock: socket.socket, lane: LaneReader) -> str:
-        """Collect doorbells until the lane is over. Returns why."""
-        loop = asyncio.get_running_loop()
-        over: asyncio.Future[None] = loop.create_future()
-        buffer = bytearray(MAX_MESSAGE_BYTES)
-
-        def handle(data: memoryview) -> None:
-            kind, slot, generation = parse_signal(data)
-            if kind == Kind.PUBLISHED:
-                lane.announced(slot, generation)
-            elif kind == Kind.PING:
-                self._tell(sock, lane, signal(Kind.PONG))
-            else:
-                raise LaneError(f"the DPU process sent a message of kind {kind}, which does not belong here")
-
-        def read() -> None:
-            try:
-                seqpacket.receive_waiting(sock, buffer, handle)
-                if lane.end_reason is None:
-                    self._readable(lane)
-            except LaneError as error:
-                lane.end(str(error))
-            except Exception as error:
-                # A bug in the worker loop must not vanish in a loop callback: it goes out through run().
-                if not over.done():
-                    over.set_exception(error)
-
-        def finish() -> None:
-            if not over.done():
-                over.set_result(None)
-
-        lane.on_end = finish
-        if lane.end_reason is not None:
-            return lane.end_reason
-        loop.add_reader(sock, read)
-        try:
-            await over
-        finally:
-            loop.remove_reader(sock)
-        return lane.end_reason or ""
-
-    def _tell(self, sock: socket.socket, lane: LaneReader, message: bytes) -> None:
-        try:
-            sent = seqpacket.send(sock, message)
-        except LaneError as error:
-            lane.end(str(error))
-            return
-        if not sent:
-            # The socket holds all answers of a lane: only a peer that broke the rules can fill it.
-            lane.end("the DPU process does not read its answers")
+            session.tell(signal(Kind.DRAIN))
+        return session
 
 
 def _close(sock: socket.socket, task: asyncio.Task[None]) -> None:

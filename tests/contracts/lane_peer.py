@@ -56,7 +56,8 @@ def hold(lane: LaneReader) -> None:
     say("taken")
     sys.stdin.readline()
     lane.answer(taken, AnswerCode.OK, np.full((4, 6), 666, np.float32), 1, 2)
-    say("answered" if lane.end_reason is None else f"answered, then noticed: {lane.end_reason}")
+    # Notices go out at the end of this turn of the loop; what comes of that is known after it.
+    asyncio.get_running_loop().call_soon(lambda: say(f"answered, lane {lane.end_reason or 'alive'}"))
 
 
 def pump(writer: SlotWriter) -> None:

@@ -166,7 +166,7 @@ async def test_a_hung_old_worker_writes_into_its_own_old_memory(tmp_path: Path) 
             publish(link.writer, 2)
             old.send_signal(signal.SIGCONT)
             tell(old)
-            await says(old, "answered, then noticed")
+            await says(old, "answered, lane the peer is gone")
             assert bytes(old_memory.answers).count(MAGIC) == 1, "it did write, and the old memory took it"
             assert not any(lane_memory(link.writer).answers), "the new one did not"
             assert events.answers == []

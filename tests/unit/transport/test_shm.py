@@ -15,10 +15,21 @@ import pytest
 
 from pipelines.contracts import Taken
 from pipelines.transport import handshake, memory, seqpacket
-from pipelines.transport.message import VERSION, Attach, Kind, Welcome, decode_refused, encode, signal
+from pipelines.transport.message import (
+    VERSION,
+    Attach,
+    Kind,
+    Welcome,
+    decode_refused,
+    encode,
+    parse_signals,
+    signal,
+    signals,
+)
 from pipelines.transport.options import LaneOptions
 from pipelines.transport.reader import NO_ROWS, LaneReader
 from pipelines.transport.region import RegionLayout
+from pipelines.transport.ring import Ring
 from pipelines.transport.shm import ShmLink, ShmServer
 from pipelines.transport.writer import LaneWriter
 from pipelines.values import AnswerCode, Priority
@@ -103,7 +114,7 @@ async def test_no_worker_is_tried_again_until_there_is_one(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("first_words", "says"),
     [
-        (b'\x01{"version": 7}', "version 7 of the lane protocol, this side version 1: install the same"),
+        (b'\x01{"version": 7}', "version 7 of the lane protocol, this side version 2: install the same"),
         (b"HTTP/1.1 400", "does not speak this protocol"),
         (signal(Kind.PONG), "does not speak this protocol"),
         (encode(Welcome(VERSION, dataclasses.replace(CARD, input_w=1 << 40), 4)), "no memory for a lane"),
@@ -186,7 +197,7 @@ async def test_a_late_loop_of_ours_is_not_the_workers_silence(tmp_path: Path) ->
     ("words", "says"),
     [
         (signal(Kind.PUBLISHED, 0, 1), "kind 16, which does not belong here"),
-        (b"\x11", "12-byte message"),
+        (b"\x11", "bytes where a message of"),
         (bytes([Kind.CARD]) + b"{}", "CARD cannot be read"),
         (signal(Kind.ANSWERED, 0, 1), "holds no answer"),
     ],
@@ -295,7 +306,7 @@ async def test_a_wrong_dpu_process_is_told_why(tmp_path: Path, words: bytes, fil
     [
         (signal(Kind.PUBLISHED, 4, 1), "announced slot 4"),
         (signal(Kind.ANSWERED, 0, 1), "kind 17"),
-        (b"nonsense", "12-byte"),
+        (b"nonsense", "8 bytes where a message of"),
         (signal(Kind.PUBLISHED, 1, 1), "holds no header"),
     ],
 )
@@ -316,6 +327,41 @@ async def test_a_dpu_process_that_breaks_the_rules_is_left(tmp_path: Path, words
             sock.send(words)
             await until(lambda: says in server.statistics().reason)
             assert server.lanes == ()
+
+
+@pytest.mark.parametrize("later", [False, True])
+async def test_answers_of_one_turn_travel_in_one_message(tmp_path: Path, later: bool) -> None:
+    """Whether the worker answers where it is told of the slots, or later, as after a batch."""
+    path, options = tmp_path / "worker.sock", FAST.model_copy(update={"slots": 16})
+
+    def answer(lane: LaneReader) -> None:
+        while (taken := lane.take()) is not None:
+            lane.answer(taken, AnswerCode.OK, NO_ROWS, 0, 0)
+
+    def collect(lane: LaneReader) -> None:
+        if later:
+            asyncio.get_running_loop().call_later(0, answer, lane)
+        else:
+            answer(lane)
+
+    async with running(ShmServer(path, CARD, options, collect).run()):
+        await until(path.exists)
+        with seqpacket.make_socket() as sock:
+            sock.connect(str(path))
+            card, mapped = await handshake.attach(sock, options)
+            writer = LaneWriter(mapped, card, Ring(16), lambda slot, generation: True, False)
+            pairs = []
+            for task in range(3):
+                slot = writer.loan(Priority.NORMAL)
+                assert slot
+                writer.publish(slot, header(task))
+                pairs.append((slot.index, slot.generation))
+            sock.send(signals(Kind.PUBLISHED, pairs))
+            data, _ = await seqpacket.receive(sock, 5)
+            kind, told = parse_signals(data)
+            assert (kind, list(told)) == (Kind.ANSWERED, pairs)
+            for pair in pairs:
+                assert writer.answered(*pair)
 
 
 async def test_a_double_announcement_ends_the_lane(lane: ShmLane) -> None:
