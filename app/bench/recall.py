@@ -22,6 +22,9 @@ def add_recall(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quick", action="store_true", help="two short scenes: about two minutes")
     parser.add_argument("--only", nargs="+", default=[], metavar="SOURCE", help="these sources only")
     parser.add_argument(
+        "--development", action="store_true", help="the scenes on which constants were chosen, too: twice as long"
+    )
+    parser.add_argument(
         "--gate", nargs="+", default=[], metavar="NAME=VALUE", help="options of the packet gate, such as hold_s=2"
     )
     parser.add_argument("--cache", type=Path, metavar="DIR", help="where clips and tapes are kept (.cache/recall)")

@@ -27,15 +27,16 @@ from scripts.bench.recall.eye import Eye
 from scripts.bench.recall.plot import draw
 from scripts.bench.recall.prepare import Cache, reference, shoot, taped
 from scripts.bench.recall.report import build, figures, pooled, suites
+from scripts.bench.recall.suite import development, held_out
 from scripts.bench.recall.table import show
 from scripts.bench.record import record
-from scripts.bench.scenes.catalog import Shot, shots
+from scripts.bench.scenes.catalog import Shot
 from scripts.bench.scenes.encoding import Recipe
 from scripts.bench.scenes.picture import frames
 
 ROOT = Path(__file__).parents[3]
 QUICK = ("lawn", "street")
-_QUICK_S = 130.0
+_QUICK_S = 120.0
 _POLL_S = 0.5
 T = TypeVar("T")
 
@@ -50,6 +51,7 @@ def run_recall(arguments: argparse.Namespace) -> int:
             picture=arguments.picture,
             quick=arguments.quick,
             only=tuple(arguments.only),
+            development=arguments.development,
             gate=_options(arguments.gate),
             processes=arguments.processes,
         )
@@ -77,6 +79,8 @@ class Order:
     quick: bool = False
     only: tuple[str, ...] = ()
     """Sources; empty: all."""
+    development: bool = False
+    """The scenes that constants were chosen on, too."""
     gate: Mapping[str, object] = field(default_factory=dict)
     """Options of the product's packet gate that differ from the shipped ones."""
     processes: int = 2
@@ -103,7 +107,7 @@ def run(order: Order) -> int:
         gates = (*PREDICTORS, *BASELINES)
         draw(order.picture, {n: {g: pooled(m, g) for g in gates} for n, m in suites(scenes).items()})
     show(console, document)
-    if not (order.quick or order.only or order.gate):
+    if not (order.quick or order.only or order.gate or order.development):
         record("recall", sum(scene.events for scene in scenes), figures(document), ("av", "onnxruntime"))
     if not about["footage"]:
         console.print("The recorded clips are not on this machine: drawn scenes only.")
@@ -112,8 +116,9 @@ def run(order: Order) -> int:
 
 def _chosen(order: Order) -> list[Shot]:
     if not order.quick:
-        return [s for s in shots(order.footage) if not order.only or s.source.name in order.only]
-    there = shots(order.footage, _QUICK_S)
+        there = [*held_out(order.footage), *(development(order.footage) if order.development else [])]
+        return [shot for shot in there if not order.only or shot.source.name in order.only]
+    there = held_out(order.footage, _QUICK_S)
     names = order.only or QUICK
     two = [shot for shot in there if shot.source.name in names] or there[:2]
     return [Shot(shot.source, shot.recipes[:1], shot.held_out) for shot in two]

@@ -19,7 +19,7 @@ from scripts.bench.recall.replay import Gated, MakePredictor, Replay, gate_us_pe
 from scripts.bench.recall.tape import Tape
 from scripts.bench.scenes.picture import FPS, Source
 
-SINCE_S = 20.0
+SINCE_S = 30.0
 """Cameras learn their quiet once in their life; the first seconds of a timeline are left out of every figure."""
 THRESHOLDS = (0.6, 0.8, 1.0, 1.25, 1.5, 1.75, 2.0, 2.25, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 7.0)
 NTH = (1, 2, 3, 5, 8, 12, 15, 20, 25, 40, 50, 75, 100, 150, 375)

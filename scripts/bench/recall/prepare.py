@@ -6,6 +6,7 @@ recipe, the detector. Delete the folder to free the disk; nothing else depends o
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import os
 from collections.abc import Callable
@@ -23,7 +24,7 @@ from scripts.bench.scenes.encoding import Encoder, Recipe
 from scripts.bench.scenes.picture import FPS, Source, frames
 
 _HERE = Path(__file__).parent
-_DRAWING = ("picture", "drawn", "weather", "footage", "encoding")
+_DRAWING = ("picture", "drawn", "weather", "footage")
 _EMPTY_STEP = 5
 """Of stretches in which nobody can be, the detector sees each fifth picture: no event can begin there."""
 _MARGIN_S = 1.0
@@ -46,10 +47,10 @@ class Cache:
         return self.source(source) / f"reference-{self.detector}-{_EYE_CODE}.npy"
 
     def clip(self, source: Source, recipe: Recipe) -> Path:
-        return self.source(source) / f"{recipe.label}.ts"
+        return self.source(source) / f"{recipe.label}-{_ENCODING_CODE}.ts"
 
     def tape(self, source: Source, recipe: Recipe) -> Path:
-        return self.source(source) / f"{recipe.label}-{self.detector}-{_TAPE_CODE}"
+        return self.source(source) / f"{recipe.label}-{_ENCODING_CODE}-{self.detector}-{_TAPE_CODE}"
 
 
 def looks(source: Source) -> Callable[[int], bool]:
@@ -113,11 +114,22 @@ def _digest(*parts: str) -> str:
 
 
 def _code(*files: Path) -> str:
-    return _digest(*(file.read_text() for file in files))
+    """What files compute: neither comments nor docstrings nor layout count."""
+    return _digest(*(_bare(ast.parse(file.read_text())) for file in files))
+
+
+def _bare(tree: ast.AST) -> str:
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            said = [one for one in body if isinstance(one, ast.Expr) and isinstance(one.value, ast.Constant)]
+            node.body = [one for one in body if one not in said]  # type: ignore[attr-defined]
+    return ast.dump(tree)
 
 
 _SCENES = _HERE.parent / "scenes"
 _FOOTAGE = _HERE.parents[1] / "footage"
 _DRAWING_CODE = _code(*(_SCENES / f"{name}.py" for name in _DRAWING), *sorted(_FOOTAGE.glob("*.py")))
+_ENCODING_CODE = _code(_SCENES / "encoding.py")
 _EYE_CODE = _code(_HERE / "eye.py")
 _TAPE_CODE = _code(_HERE / "eye.py", _HERE / "tape.py")
