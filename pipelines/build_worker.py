@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from pipelines.contracts import Engine
 
 if TYPE_CHECKING:
     from pipelines.model.options import FamilyName
+    from pipelines.worker.lifecycle_check import CheckReport
     from pipelines.worker.options import BatchOptions
 
 
@@ -51,3 +53,37 @@ def engine(worker: WorkerSpec, model: ModelSpec) -> Engine:
     from pipelines.worker.engines.onnx import OnnxEngine
 
     return OnnxEngine(path, threads=threads, max_batch=worker.batch.max_batch)
+
+
+def find_model(model: ModelSpec) -> tuple[Path, str]:
+    """A detector's folded file and its SHA-256. Folds what is not folded yet, once; blocks.
+
+    Raises:
+        ModelError: the model cannot be found or folded.
+    """
+    from pipelines.model.catalog import resolve
+    from pipelines.model.directory import sha256_of
+
+    path = resolve(model.detector, size_wh=model.size_wh, family=model.family)
+    return path, sha256_of(path)
+
+
+def check_model(worker: WorkerSpec, model: ModelSpec) -> tuple[Path, str, CheckReport]:
+    """Try a model with this engine on its reference pictures, or on drawn ones if it was never prepared; blocks.
+
+    Raises:
+        ModelError: it must not be used; says why.
+    """
+    from pipelines.model import sample
+    from pipelines.model.directory import version_of
+    from pipelines.worker.lifecycle_check import check_engine
+
+    path, sha256 = find_model(model)
+    version = version_of(path)
+    tried = engine(worker, model)
+    asked = sample.read_sample(version.reference, tried.card) if version else sample.synthetic(tried.card)
+    expected = None if worker.engine == "null" else asked.rows
+    try:
+        return path, sha256, check_engine(tried, asked.planes, asked.color, expected)
+    finally:
+        tried.close()

@@ -82,7 +82,7 @@ def check_model(config: WorkerDeployment) -> Iterator[Finding]:
     """Model files that are not there. A name without a directory and suffix is one of ours, and looked up later."""
     for key in ("detector", "presence"):
         name = getattr(config.model, key)
-        if is_file_name(name) and not Path(name).is_file():
+        if is_file_name(name) and not is_there(name):
             yield ("model", key), f"the model file {name} does not exist: check the path, or name a shipped model"
 
 
@@ -92,7 +92,7 @@ def with_detector(model: ModelConfig, detector: str) -> ModelConfig:
     Raises:
         ConfigError: there is no such file.
     """
-    if is_file_name(detector) and not Path(detector).is_file():
+    if is_file_name(detector) and not is_there(detector):
         raise ConfigError(f"--model {detector}: the file does not exist: check the path, or name a shipped model")
     return model.model_copy(update={"detector": detector})
 
@@ -100,3 +100,8 @@ def with_detector(model: ModelConfig, detector: str) -> ModelConfig:
 def is_file_name(name: str) -> bool:
     """True for `./x.onnx`, `models/x`, `x.onnx`; false for the name of a model we know."""
     return "/" in name or name.endswith(".onnx")
+
+
+def is_there(name: str) -> bool:
+    """A file, or a model directory with or without @VERSION. Whether it can be used is seen later."""
+    return Path(name).exists() or Path(name.rpartition("@")[0] or name).is_dir()
