@@ -1,0 +1,250 @@
+"""The DPU's end of a lane over gRPC: any server of the Open Inference Protocol that has the folded model.
+
+The ring, its laws and its memory are those of every carrier; a doorbell becomes a call, and the end of the call is the
+answer, and so the credit. The two regions are this process's own, nothing is shared: a late answer of an old epoch has
+nowhere to write to.
+
+| what the server does                  | what becomes of the task | and of the lane |
+|---------------------------------------|--------------------------|-----------------|
+| answers rows                          | OK                       | |
+| DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED | LATE                     | |
+| INVALID_ARGUMENT                      | BAD_INPUT                | |
+| INTERNAL, UNKNOWN                     | ENGINE_FAILED            | |
+| any other status, an odd answer       | lost                     | lends no more, ends when the other calls have |
+| says nothing for ping_timeout_s       | lost, all of them        | ends |
+| is not ready, or has another model    | answered as above        | lends no more, ends when the calls have |
+
+The server's clock is not ours: taken, started and finished are 0 in these answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import grpc
+
+from pipelines.card import interchangeable
+from pipelines.contracts import LaneEvents
+from pipelines.errors import LaneError
+from pipelines.transport import grpc_form
+from pipelines.transport.answer import pack_answer
+from pipelines.transport.grpc_channel import InferenceChannel
+from pipelines.transport.grpc_options import GrpcLaneOptions
+from pipelines.transport.layout import Stamp, unpack_header
+from pipelines.transport.options import LaneOptions
+from pipelines.transport.reader import NO_ROWS
+from pipelines.transport.region import RegionLayout
+from pipelines.transport.ring import Ring
+from pipelines.transport.shm_link import LinkStatistics
+from pipelines.transport.writer import LaneMemory, LaneWriter
+from pipelines.values import F32, Answer, AnswerCode, ModelCard, SlotHeader
+
+_DRAIN_POLL_S = 0.01
+
+
+class GrpcLink:
+    """One server as seen from the DPU. Event-loop thread, but for the writer's loan, publish and discard."""
+
+    def __init__(self, server: GrpcLaneOptions, options: LaneOptions, events: LaneEvents) -> None:
+        self._server, self._options, self._events = server, options, events
+        self._session: _Session | None = None
+        self._draining = False
+        self._attaches = self._losses = self._failures = 0
+        self._reason = ""
+
+    @property
+    def writer(self) -> LaneWriter | None:
+        """Of the present epoch; None while no server is attached."""
+        return self._session.writer if self._session else None
+
+    async def run(self) -> None:
+        """Keep a lane to the server, attaching again with a short back-off, until cancelled or drained.
+
+        Raises only what `events` raises, in a group.
+        """
+        backoff_s = self._options.connect_backoff_s
+        while not self._draining:
+            attaches = self._attaches
+            try:
+                await self._attach_and_carry()
+            except LaneError as error:
+                self._failures += 1
+                self._reason = str(error)
+            if self._attaches > attaches:
+                backoff_s = self._options.connect_backoff_s
+            if not self._draining:
+                await asyncio.sleep(backoff_s)
+                backoff_s = min(2 * backoff_s, self._options.connect_backoff_max_s)
+
+    async def drain(self, deadline_s: float) -> int:
+        """Lend no more slots, attach no more, and wait (at most so long) for what is out. Returns what is still out."""
+        self._draining = True
+        if (session := self._session) is None:
+            return 0
+        session.writer.close()
+        until = asyncio.get_running_loop().time() + deadline_s
+        while session.writer.used and asyncio.get_running_loop().time() < until:
+            await asyncio.sleep(_DRAIN_POLL_S)
+        return session.writer.used
+
+    def statistics(self) -> LinkStatistics:
+        return LinkStatistics(self._session is not None, self._attaches, self._losses, self._failures, self._reason)
+
+    async def _attach_and_carry(self) -> None:
+        channel = InferenceChannel(self._server)
+        try:
+            card = await self._card(channel)
+            session = _Session(channel, card, self._server, self._options, self._events)
+            self._session = session
+            self._attaches += 1
+            reason = "the link was stopped"
+            try:
+                self._events.attached(session.writer)
+                reason = await session.carry()
+            finally:
+                self._session = None
+                self._losses += 1
+                self._reason = reason
+                self._events.lost(session.writer.lose(), reason)
+        finally:
+            await channel.close()
+
+    async def _card(self, channel: InferenceChannel) -> ModelCard:
+        try:
+            if not await channel.ready(self._options.attach_timeout_s):
+                raise LaneError(f"the server at {self._server.address} is not ready")
+            return await channel.card(self._options.attach_timeout_s)
+        except grpc.aio.AioRpcError as error:
+            raise LaneError(f"no server at {self._server.address}: {_words(error)}") from error
+
+
+class _Session:
+    """One attach, to its end. Bound: one call per slot."""
+
+    def __init__(
+        self,
+        channel: InferenceChannel,
+        card: ModelCard,
+        server: GrpcLaneOptions,
+        options: LaneOptions,
+        events: LaneEvents,
+    ) -> None:
+        self._channel, self._card, self._server = channel, card, server
+        self._options, self._events = options, events
+        self._loop = asyncio.get_running_loop()
+        layout = RegionLayout(options.slots, card.payload_bytes, card.top_k)
+        self._layout, self._epoch = layout, time.monotonic_ns()
+        self._payload = memoryview(bytearray(layout.payload_region_bytes))
+        self._answers = memoryview(bytearray(layout.answer_region_bytes))
+        memory = LaneMemory(layout, self._epoch, self._payload, self._answers.toreadonly())
+        ring = Ring(options.slots, options.reserved_high, options.reserved_normal)
+        self.writer = LaneWriter(memory, card, ring, self._doorbell, checksum=False)
+        self._calls: set[asyncio.Task[None]] = set()
+        self._group: asyncio.TaskGroup | None = None
+        self._over = asyncio.Event()
+        self._reason = ""
+        self._retiring = False
+
+    async def carry(self) -> str:
+        """Carry tasks until the lane is over. Returns why."""
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            watching = group.create_task(self._watch(), name="lane ping")
+            try:
+                await self._over.wait()
+            finally:
+                self._group = None
+                for task in (watching, *self._calls):
+                    task.cancel()
+        return self._reason
+
+    def _doorbell(self, index: int, generation: int) -> bool:
+        """In the pump's thread."""
+        try:
+            self._loop.call_soon_threadsafe(self._start, index, generation)
+        except RuntimeError:  # the loop is closed
+            return False
+        return True
+
+    def _start(self, index: int, generation: int) -> None:
+        if self._group is None:
+            return  # over: the task is among the lost
+        stamp = Stamp(self._epoch, index, generation)
+        _, header = unpack_header(self._payload, self._layout.header_offset(index), stamp, self._layout.payload_bytes)
+        task = self._group.create_task(self._carry_task(stamp, header), name=f"call[{header.task}]")
+        self._calls.add(task)
+        task.add_done_callback(self._called)
+
+    def _called(self, task: asyncio.Task[None]) -> None:
+        self._calls.discard(task)
+        if self._retiring and not self._calls:
+            self._over.set()
+
+    async def _carry_task(self, stamp: Stamp, header: SlotHeader) -> None:
+        """One call, from the doorbell to the answer."""
+        left_s = min(self._server.deadline_s, (header.deadline_ns - time.monotonic_ns()) / 1e9)
+        if left_s <= 0:
+            self._answer(stamp, header.task, AnswerCode.LATE, NO_ROWS)
+            return
+        at = self._layout.payload_offset(stamp.slot)
+        payload = self._payload[at : at + header.payload_bytes]
+        try:
+            request = grpc_form.request(header, payload, self._card, self._server.model, self._server.version)
+        except LaneError:
+            self._answer(stamp, header.task, AnswerCode.BAD_INPUT, NO_ROWS)
+            return
+        try:
+            rows = grpc_form.rows(await self._channel.infer(request, left_s), self._card)
+        except grpc.aio.AioRpcError as error:
+            if (code := grpc_form.CODES.get(error.code())) is not None:
+                self._answer(stamp, header.task, code, NO_ROWS)
+            else:
+                self._retire(f"task {header.task}: {_words(error)}")
+        except LaneError as error:
+            self._retire(str(error))
+        else:
+            self._answer(stamp, header.task, AnswerCode.OK, rows)
+
+    def _answer(self, stamp: Stamp, task: int, code: AnswerCode, rows: F32) -> None:
+        offset = self._layout.answer_offset(stamp.slot)
+        pack_answer(self._answers, offset, stamp, Answer(task, code, rows), self._layout.top_k)
+        answer = self.writer.answered(stamp.slot, stamp.generation)
+        if answer is not None:
+            self._events.answered(answer)
+
+    async def _watch(self) -> None:
+        """Ask now and then whether the server is there, takes work, and still has this model."""
+        while True:
+            await asyncio.sleep(self._options.ping_interval_s)
+            timeout_s = self._options.ping_timeout_s
+            try:
+                if not await self._channel.ready(timeout_s):
+                    self._retire("the server is draining")
+                elif not interchangeable(await self._channel.card(timeout_s), self._card):
+                    self._retire("the server changed its model")
+            except grpc.aio.AioRpcError as error:
+                silent = error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+                self._end(f"the server has been silent for {timeout_s:.1f} s" if silent else _words(error))
+            except LaneError as error:
+                self._retire(str(error))
+
+    def _retire(self, reason: str) -> None:
+        """Lend no more; end when the calls have, or when the time for it is over."""
+        if self._retiring:
+            return
+        self._retiring, self._reason = True, reason
+        self.writer.close()
+        self._loop.call_later(self._options.retire_timeout_s, self._over.set)
+        if not self._calls:
+            self._over.set()
+
+    def _end(self, reason: str) -> None:
+        if not self._retiring:
+            self._reason = reason
+        self._over.set()
+
+
+def _words(error: grpc.aio.AioRpcError) -> str:
+    """A status for people, without gRPC's page of debugging."""
+    return f"{error.code().name.lower()}: {(error.details() or '').splitlines()[0][:200] if error.details() else '-'}"
