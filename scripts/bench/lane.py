@@ -2,23 +2,30 @@
 
     python scripts/bench/lane.py [--tasks N]
 
-Two processes. This one is the DPU: a pump thread loans, copies a picture into the slot and publishes, at most
-`in_flight` at a time; the event loop receives the answers. The other is a worker that copies each payload out (what a
-batch gather does) and answers with top_k rows. Round trip: from before the loan to the answer in the loop, both copies
-included. Bare: the same two copies, in and out, through as many buffers, in one thread with nothing between them.
-Lane and bare runs alternate, so that a change of the machine's mood meets both.
+Two processes. This one is the DPU: it loans, copies a picture into the slot and publishes, at most `in_flight` at a
+time; the event loop receives the answers. The other is a worker that copies each payload out (what a batch gather
+does) and answers with top_k rows. `pump`: who publishes, a thread beside the loop as in the product (both then share
+one interpreter), or the loop itself when an answer has come. Round trip: from before the loan to the answer in the
+loop, both copies included. Bare: the same two copies, in and out, through as many buffers, in one thread with nothing
+between them. Lane and bare runs alternate, so that a change of the machine's mood meets both.
+
+Doorbell: from before `publish` to the worker's `take`, one task at a time with a pause before it, so that the worker
+sleeps and its wake-up is within. Beside it, in turn, the same wake-up with nothing else: a byte over a socket to a
+process that is blocked in read.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +51,8 @@ from scripts.bench.record import percentiles, record
 
 SIZES_WH = ((640, 640), (416, 256))
 ROUNDS = 5
+PAUSE_S = 0.002
+FIT = Letterbox(1920, 1080, 640, 640, 0, 140, 640, 360)
 OPTIONS = LaneOptions(slots=16, reserved_high=0, reserved_normal=0, connect_backoff_max_s=0.05)
 
 
@@ -65,43 +74,74 @@ def worker(path: Path, wh: tuple[int, int]) -> None:
 
 
 class Dpu:
-    """LaneEvents that measure."""
+    """LaneEvents that measure, and the publishing of `wanted` tasks, `in_flight` at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, picture: U8) -> None:
         self.writer: asyncio.Future[SlotWriter] = asyncio.get_running_loop().create_future()
+        self.picture = picture
         self.started_ns: dict[int, int] = {}
+        self.rung_ns: dict[int, int] = {}
         self.round_trips_us: list[float] = []
+        self.doorbells_us: list[float] = []
         self.worker_cpu_ns: list[int] = []
-        self.permits = threading.Semaphore(0)
         self.done = asyncio.Event()
-        self.wanted = 0
+        self.on_answer: Callable[[], object] = lambda: None
+        self.next_task = self.last_task = 0
 
     def attached(self, writer: SlotWriter) -> None:
         self.writer.set_result(writer)
 
     def answered(self, answer: Answer) -> None:
-        self.round_trips_us.append((time.monotonic_ns() - self.started_ns.pop(answer.task)) / 1e3)
+        started_ns = self.started_ns.pop(answer.task)
+        self.round_trips_us.append((time.monotonic_ns() - started_ns) / 1e3)
+        self.doorbells_us.append((answer.taken_ns - self.rung_ns.pop(answer.task)) / 1e3)
         self.worker_cpu_ns.append(answer.started_ns)
-        self.permits.release()
-        if len(self.round_trips_us) == self.wanted:
+        self.on_answer()
+        if not self.started_ns and self.next_task == self.last_task:
             self.done.set()
 
     def lost(self, tasks: Sequence[int], reason: str) -> None:
         assert not tasks, reason
 
-
-def pump(dpu: Dpu, writer: SlotWriter, picture: U8, tasks: range) -> None:
-    fit = Letterbox(1920, 1080, 640, 640, 0, 140, 640, 360)
-    for task in tasks:
-        dpu.permits.acquire()
-        dpu.started_ns[task] = time.monotonic_ns()
+    def publish(self) -> None:
+        task, picture, writer = self.next_task, self.picture, self.writer.result()
+        self.next_task += 1
+        self.started_ns[task] = time.monotonic_ns()
         slot = writer.loan(Priority.NORMAL)
         assert slot is not None
         np.copyto(slot.payload, picture)
         header = SlotHeader(
-            task, "camera-17", "bench", 1, 2, Priority.NORMAL, fit, ColorRange.LIMITED, ColorMatrix.BT709, picture.size
+            task, "camera-17", "bench", 1, 2, Priority.NORMAL, FIT, ColorRange.LIMITED, ColorMatrix.BT709, picture.size
         )
+        self.rung_ns[task] = time.monotonic_ns()
         assert writer.publish(slot, header)
+
+    async def serve(self, pump: str, in_flight: int, tasks: int) -> None:
+        """Publish so many tasks, and wait until all are answered."""
+        self.last_task = self.next_task + tasks
+        self.round_trips_us, self.doorbells_us, self.worker_cpu_ns = [], [], []
+        self.done.clear()
+        if pump == "thread":
+            permits = threading.Semaphore(in_flight)
+            self.on_answer = permits.release
+            thread = threading.Thread(target=self._pump, args=(permits,), name="pump")
+            thread.start()
+            await self.done.wait()
+            thread.join()
+            return
+        self.on_answer = self._publish_next
+        for _ in range(in_flight):
+            self._publish_next()
+        await self.done.wait()
+
+    def _pump(self, permits: threading.Semaphore) -> None:
+        while self.next_task < self.last_task:
+            permits.acquire()
+            self.publish()
+
+    def _publish_next(self) -> None:
+        if self.next_task < self.last_task:
+            self.publish()
 
 
 def bare(picture: U8, buffers: list[U8], out: U8, n: int) -> list[float]:
@@ -116,34 +156,28 @@ def bare(picture: U8, buffers: list[U8], out: U8, n: int) -> list[float]:
     return times
 
 
-async def measure(dpu: Dpu, in_flight: int, tasks: int, picture: U8) -> dict[str, object]:
+async def throughput(dpu: Dpu, pump: str, in_flight: int, tasks: int) -> dict[str, object]:
     """Alternate lane and bare rounds; one line's figures."""
-    writer = await dpu.writer
-    buffers = [np.zeros_like(picture) for _ in range(in_flight)]
-    out = np.zeros_like(picture)
-    trips, bares, wall_s, cpu_s, worker_s = [], [], 0.0, 0.0, 0.0
+    buffers = [np.zeros_like(dpu.picture) for _ in range(in_flight)]
+    out = np.zeros_like(dpu.picture)
+    trips, bares, ratios, wall_s, cpu_s, worker_s = [], [], [], 0.0, 0.0, 0.0
     for each in range(-1, ROUNDS):  # the first is for warming up
-        first = each * tasks + tasks
-        dpu.round_trips_us, dpu.worker_cpu_ns, dpu.wanted = [], [], tasks
-        dpu.done.clear()
-        dpu.permits = threading.Semaphore(in_flight)
-        thread = threading.Thread(target=pump, args=(dpu, writer, picture, range(first, first + tasks)), name="pump")
         wall, cpu = time.monotonic(), time.process_time()
-        thread.start()
-        await dpu.done.wait()
+        await dpu.serve(pump, in_flight, tasks)
         wall, cpu = time.monotonic() - wall, time.process_time() - cpu
-        thread.join()
-        bare_us = bare(picture, buffers, out, tasks)
+        bare_us = bare(dpu.picture, buffers, out, tasks)
         if each >= 0:
             wall_s, cpu_s = wall_s + wall, cpu_s + cpu
             worker_s += (dpu.worker_cpu_ns[-1] - dpu.worker_cpu_ns[0]) / 1e9
             trips += dpu.round_trips_us
             bares += bare_us
+            ratios.append(wall * 1e6 / sum(bare_us))
     total = tasks * ROUNDS
     bare_mean_us = sum(bares) / total
     return {
-        "payload_bytes": int(picture.size),
+        "payload_bytes": int(dpu.picture.size),
         "in_flight": in_flight,
+        "pump": pump,
         "round_trip_us": percentiles(trips),
         "per_task_us": round(wall_s / total * 1e6, 1),
         "dpu_cpu_per_task_us": round(cpu_s / total * 1e6, 1),
@@ -151,37 +185,77 @@ async def measure(dpu: Dpu, in_flight: int, tasks: int, picture: U8) -> dict[str
         "bare_write_read_us": percentiles(bares),
         "bare_mean_us": round(bare_mean_us, 1),
         "per_task_over_bare": round(wall_s / total * 1e6 / bare_mean_us, 2),
+        "rounds_over_bare": [round(ratio, 2) for ratio in sorted(ratios)],
     }
 
 
-async def run(path: Path, wh: tuple[int, int], tasks: int) -> None:
+async def doorbell(dpu: Dpu, echo: socket.socket, n: int) -> dict[str, object]:
+    """Latency of a doorbell to a sleeping worker, and of a bare wake-up, taken in turn."""
+    bells, wakes = [], []
+    for _ in range(n):
+        await asyncio.sleep(PAUSE_S)
+        await dpu.serve("loop", 1, 1)
+        bells += dpu.doorbells_us
+        await asyncio.sleep(PAUSE_S)
+        before_ns = time.monotonic_ns()
+        echo.send(b"?")
+        wakes.append((int.from_bytes(echo.recv(8), "little") - before_ns) / 1e3)
+    return {
+        "payload_bytes": int(dpu.picture.size),
+        "doorbell_asleep_us": percentiles(bells),
+        "bare_wake_us": percentiles(wakes),
+    }
+
+
+def wake(fd: int) -> None:
+    """The other process of the bare wake-up: says when it woke, until the socket closes."""
+    with socket.socket(fileno=fd) as sock:
+        while sock.recv(1):
+            sock.send(time.monotonic_ns().to_bytes(8, "little"))
+
+
+async def run(path: Path, wh: tuple[int, int], tasks: int, echo: socket.socket) -> None:
     picture = np.random.default_rng(1).integers(0, 256, card(wh).payload_bytes, np.uint8)
-    dpu = Dpu()
+    dpu = Dpu(picture)
     link = asyncio.create_task(ShmLink(path, OPTIONS, dpu).run())
-    for in_flight in (1, 8, 16):
-        record("lane", tasks * ROUNDS, await measure(dpu, in_flight, tasks, picture))
+    await dpu.writer
+    for pump in ("thread", "loop"):
+        for in_flight in (1, 8, 16):
+            record("lane", tasks * ROUNDS, await throughput(dpu, pump, in_flight, tasks))
+    record("lane", tasks, await doorbell(dpu, echo, tasks))
     link.cancel()
     await asyncio.wait({link})
+
+
+@contextmanager
+def process(*arguments: str, fd: int | None = None) -> Iterator[None]:
+    """This program once more, in another role; killed at the end."""
+    started = subprocess.Popen([sys.executable, __file__, *arguments], pass_fds=[] if fd is None else [fd])
+    try:
+        yield
+    finally:
+        started.kill()
+        started.wait()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tasks", type=int, default=2000, help="tasks per round (5 rounds per line)")
     parser.add_argument("--worker", nargs=3, metavar=("PATH", "W", "H"), help=argparse.SUPPRESS)
+    parser.add_argument("--wake", type=int, metavar="FD", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.worker:
-        worker(Path(args.worker[0]), (int(args.worker[1]), int(args.worker[2])))
-        return
+        return worker(Path(args.worker[0]), (int(args.worker[1]), int(args.worker[2])))
+    if args.wake is not None:
+        return wake(args.wake)
     for wh in SIZES_WH:
-        with tempfile.TemporaryDirectory() as directory:
+        with tempfile.TemporaryDirectory() as directory, ExitStack() as stack:
             path = Path(directory) / "worker.sock"
-            command = [sys.executable, __file__, "--worker", str(path), str(wh[0]), str(wh[1])]
-            process = subprocess.Popen(command)
-            try:
-                asyncio.run(run(path, wh, args.tasks))
-            finally:
-                process.kill()
-                process.wait()
+            here, there = (stack.enter_context(end) for end in socket.socketpair())
+            stack.enter_context(process("--worker", str(path), str(wh[0]), str(wh[1])))
+            stack.enter_context(process("--wake", str(there.fileno()), fd=there.fileno()))
+            asyncio.run(run(path, wh, args.tasks, here))
+    return None
 
 
 if __name__ == "__main__":

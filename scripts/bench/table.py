@@ -27,9 +27,18 @@ def steps(figures: Figures) -> Iterator[tuple[str, str]]:
 
 def lane(figures: Figures) -> Iterator[tuple[str, str]]:
     """scripts/bench/lane.py"""
+    if "doorbell_asleep_us" in figures:
+        bell, wake = figures["doorbell_asleep_us"], figures["bare_wake_us"]
+        yield (
+            f"doorbell to a sleeping worker, {figures['payload_bytes'] / 1000:.0f} kB, p50 / p99; bare wake-up",
+            f"{bell['p50']:.0f} / {bell['p99']:.0f} µs; {wake['p50']:.0f} / {wake['p99']:.0f} µs",
+        )
+        return
     if figures["in_flight"] != 8:
         return
     size = f"{figures['payload_bytes'] / 1000:.0f} kB, {figures['in_flight']} in flight"
+    if (pump := figures.get("pump")) is not None:
+        size += ", pump in a thread" if pump == "thread" else ", pump in the loop"
     yield (
         f"shared-memory lane, {size}, round trip p50 / p99",
         f"{figures['round_trip_us']['p50']:.0f} / {figures['round_trip_us']['p99']:.0f} µs",
