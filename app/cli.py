@@ -60,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     from app.bench.recall import add_recall
     from app.models import add_models
 
-    add_models(commands.add_parser("models", help="fold, fetch and show models"))
+    add_models(commands.add_parser("models", help="prepare, fetch and show models; load them into a running worker"))
     benches = commands.add_parser("bench", help="measure it on this machine (from a source checkout)")
     measures = benches.add_subparsers(required=True, metavar="BENCH")
     add_cameras(measures.add_parser("cameras", help="N cameras over RTSP: what is carried, latencies, peers"))

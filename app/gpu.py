@@ -1,4 +1,4 @@
-"""The worker process: one engine, lanes from any number of DPU processes, stateless.
+"""The worker process: one model at a time, lanes from any number of DPU processes, stateless.
 
 Stop, first signal: lanes are told to drain, what was taken is answered, then it ends. Second signal, a lost device or a
 hanging batch: it ends at once (exit 75: try again); its peers notice the end of file and still have every task.
@@ -14,12 +14,14 @@ from pathlib import Path
 
 from structlog.stdlib import BoundLogger
 
+from app.candidate import Candidates
 from app.config.worker import WorkerDeployment
+from app.control import worker as control
 from app.exit_code import ExitCode
-from pipelines import build_worker
+from app.steer import Steering
 from pipelines.errors import DeviceLost
 from pipelines.transport.shm_server import ShmServer
-from pipelines.worker.loop import WorkerLoop
+from pipelines.worker.lifecycle import Lifecycle
 
 _DRAIN_S = 5.0
 _PR_SET_PDEATHSIG = 1
@@ -38,24 +40,33 @@ def run(config: WorkerDeployment, socket: Path, *, with_parent: bool, log: Bound
     """
     if with_parent:
         _end_with_parent()
-    engine = build_worker.engine(config.worker, config.model)
-    loop = WorkerLoop(engine, config.worker.batch)
-    loop.warm()
-    profile_ms = {size: round(ns / 1e6, 2) for size, ns in loop.statistics().profile_ns.items()}
+    candidates = Candidates(config)
+    first = candidates.first()
+    engine = candidates.open(first)
+    server = ShmServer(socket, engine.card, config.lane, lambda lane: models.collect(lane))
+    models = Lifecycle(first, engine, config.worker.batch, candidates, lambda: server.lanes, server.set_card)
+    models.warm()
+    profile_ms = {size: round(ns / 1e6, 2) for size, ns in models.loop_statistics().profile_ns.items()}
     log.info("worker.ready", model=engine.card.name, engine=config.worker.engine, batch_ms=profile_ms)
+    del engine  # the lifecycle's to free
     try:
-        asyncio.run(_serve(loop, ShmServer(socket, engine.card, config.lane, loop.collect)))
+        asyncio.run(_serve(models, server, control.control_path(socket), log))
     except* DeviceLost as lost:
-        log.error("worker.device_lost", reason=str(lost.exceptions[0]))
+        log.error("worker.device_lost", reason=str(_first(lost)))
         os._exit(ExitCode.TRY_AGAIN)  # the engine's thread may hang for ever: do not wait for it
-    finally:
-        loop.close()
-    engine.close()
+    models.close()
     log.info("worker.stopped")
     return 0
 
 
-async def _serve(loop: WorkerLoop, server: ShmServer) -> None:
+def _first(group: BaseException) -> BaseException:
+    """The error inside the groups that task groups put it in."""
+    while isinstance(group, BaseExceptionGroup):
+        group = group.exceptions[0]
+    return group
+
+
+async def _serve(models: Lifecycle, server: ShmServer, control_path: Path, log: BoundLogger) -> None:
     stopping = asyncio.Event()
 
     def stop() -> None:
@@ -66,9 +77,9 @@ async def _serve(loop: WorkerLoop, server: ShmServer) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop)
     asyncio.get_running_loop().add_signal_handler(_PARENT_DIED, stopping.set)
-    async with asyncio.TaskGroup() as group:
+    async with control.serve(control_path, Steering(models, log).answer), asyncio.TaskGroup() as group:
         serving = group.create_task(server.run(), name="lanes")
-        working = group.create_task(loop.run(), name="batches")
+        working = group.create_task(models.run(), name="models")
         await stopping.wait()
         await server.drain(_DRAIN_S)
         serving.cancel()

@@ -152,7 +152,11 @@ def _propose(work: _Work) -> Plan:
     times_ns = node_times_ns(work.model, work.samples[0], whole_ns)
     found = propose(work.wiring, work.seen, times_ns, work.options.cost)
     if found is None:
-        raise ModelError(f"{work.source}: every cut goes through more than {MOST_TENSORS} tensors: name one yourself")
+        share = work.options.cost.least_main
+        raise ModelError(
+            f"{work.source}: every cut that leaves main {share:.0%} of the work goes through more than {MOST_TENSORS} "
+            "tensors: name one yourself"
+        )
     return plan(work.wiring, found.first, found.second)
 
 

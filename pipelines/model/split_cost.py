@@ -21,6 +21,9 @@ class CostOptions(BaseModel, frozen=True, extra="forbid"):
     worker_speedup: float = Field(
         10.0, gt=0, description="How many times as fast as this machine's core the worker runs the model."
     )
+    least_main: float = Field(
+        0.5, gt=0, le=1, description="A cut is proposed only if main does at least this share of the work."
+    )
     least_gain: float = Field(
         0.05, ge=0, lt=1, description="A chain pays if it answers sooner by this share of the whole's time."
     )

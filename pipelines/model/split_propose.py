@@ -69,7 +69,7 @@ def node_times_ns(model: onnx.ModelProto, feeds: Feeds, whole_ns: int) -> F64:
 def propose(wiring: Wiring, values: Mapping[str, Array], times_ns: F64, options: CostOptions) -> Proposal | None:
     """The pair of places at which a chain is expected to answer soonest, whether or not sooner than the whole.
 
-    None: every cut goes through more than MOST_TENSORS, or there are fewer than two nodes.
+    None: every cut that leaves main its share goes through more than MOST_TENSORS, or there are fewer than two nodes.
     """
     best: tuple[float, int, int] | None = None
     count = len(wiring.nodes)
@@ -84,6 +84,7 @@ def propose(wiring: Wiring, values: Mapping[str, Array], times_ns: F64, options:
         total_ns[: i + 1] = np.inf
         if i == 0:
             total_ns[count] = np.inf  # that is the whole
+        total_ns[main_ns < options.least_main * before_ns[-1]] = np.inf
         total_ns[(up_tensors > MOST_TENSORS) | (down_tensors > MOST_TENSORS)] = np.inf
         j = int(np.argmin(total_ns))
         if np.isfinite(total_ns[j]) and (best is None or total_ns[j] < best[0]):
