@@ -1,6 +1,6 @@
 """The engine for every machine: onnxruntime, on the CPU or whatever provider is named and present.
 
-Needs onnxruntime and numpy only: no `onnx`, no OpenCV.
+Needs onnxruntime and numpy only: no `onnx`, no OpenCV. On a CUDA device its tensors are bound there (onnx_bound.py).
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ import onnxruntime
 from pipelines.errors import EngineError, ModelError
 from pipelines.values import F32, U8, ModelCard
 from pipelines.worker.engines.folded import COLOR, CPU, DETECTIONS, PLANES, first_line, open_session
+from pipelines.worker.engines.onnx_bound import BoundSession
+
+CUDA = "CUDAExecutionProvider"
 
 
 class OnnxEngine:
@@ -43,6 +46,7 @@ class OnnxEngine:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # costs more CPU than it saves
         self._session: Any
         self._session, self._card = open_session(path, options, _present(providers))
+        self._bound = BoundSession(self._session, self._card, "cuda") if self.provider == CUDA else None
         self._batch = np.empty((max_batch, self._card.input_h * 3 // 2, self._card.input_w), np.uint8)
 
     @property
@@ -52,6 +56,11 @@ class OnnxEngine:
     @property
     def max_batch(self) -> int:
         return len(self._batch)
+
+    @property
+    def title(self) -> str:
+        """What runs where, for people."""
+        return f"onnxruntime {onnxruntime.__version__} {self.provider.removesuffix('ExecutionProvider')}"
 
     @property
     def provider(self) -> str:
@@ -69,8 +78,10 @@ class OnnxEngine:
             if payload.nbytes != target.nbytes:
                 raise EngineError(f"payload of {payload.nbytes} bytes: {self._card.name} wants {target.nbytes}")
             np.copyto(target, payload.reshape(target.shape))
+        feeds = {PLANES: self._batch[:count], COLOR: np.ascontiguousarray(color, np.float32)}
         try:
-            feeds = {PLANES: self._batch[:count], COLOR: np.ascontiguousarray(color, np.float32)}
+            if self._bound is not None:
+                return self._bound.run(feeds[PLANES], feeds[COLOR])
             rows = self._session.run([DETECTIONS], feeds)[0]
         except Exception as error:  # onnxruntime's exceptions share no base of their own
             raise EngineError(f"{self._card.name}: {first_line(error)}") from error
@@ -78,7 +89,7 @@ class OnnxEngine:
 
     def close(self) -> None:
         """Free the model. `infer` raises EngineError from now on."""
-        self._session = None
+        self._session = self._bound = None
 
 
 def _present(providers: Sequence[str]) -> list[str]:
