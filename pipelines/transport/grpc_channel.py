@@ -7,11 +7,14 @@ from typing import Any
 
 import grpc
 
+from pipelines.card import METADATA_KEY
 from pipelines.errors import LaneError
 from pipelines.schema import open_inference_pb2 as pb
 from pipelines.transport import grpc_form
 from pipelines.transport.grpc_options import GrpcLaneOptions, GrpcTlsOptions
 from pipelines.values import ModelCard
+
+Call = grpc.aio.UnaryUnaryMultiCallable[Any, Any]
 
 _SERVICE = "/inference.GRPCInferenceService/"
 _CHANNEL_OPTIONS = (
@@ -43,8 +46,7 @@ class InferenceChannel:
 
     async def ready(self, timeout_s: float) -> bool:
         """The server takes work. Raises grpc.aio.AioRpcError."""
-        response = await self._ready(pb.ServerReadyRequest(), timeout=timeout_s, metadata=self._metadata)
-        return bool(response.ready)
+        return bool((await self._ask(self._ready, pb.ServerReadyRequest(), timeout_s)).ready)
 
     async def card(self, timeout_s: float) -> ModelCard:
         """The model's card: from Triton's configuration, or where that call is unknown from KServe's properties.
@@ -52,27 +54,32 @@ class InferenceChannel:
         Raises:
             LaneError: the model is not ready, or not one that a lane can use. grpc.aio.AioRpcError: no server there.
         """
-        name = {"name": self._options.model, "version": self._options.version}
-        asked = {"timeout": timeout_s, "metadata": self._metadata}
-        if not (await self._model_ready(pb.ModelReadyRequest(**name), **asked)).ready:
-            raise LaneError(f"model {self._options.model} is not ready on {self._options.address}")
+        model, version = self._options.model, self._options.version
+        is_ready = pb.ModelReadyRequest(name=model, version=version)
+        if not (await self._ask(self._model_ready, is_ready, timeout_s)).ready:
+            raise LaneError(f"model {model} is not ready on {self._options.address}")
         try:
-            return grpc_form.card_of_config((await self._config(pb.ModelConfigRequest(**name), **asked)).config)
+            configured = await self._ask(self._config, pb.ModelConfigRequest(name=model, version=version), timeout_s)
+            return grpc_form.card_of_config(configured.config)
         except grpc.aio.AioRpcError as error:
             if error.code() is not grpc.StatusCode.UNIMPLEMENTED:
                 raise
-        properties = (await self._model_metadata(pb.ModelMetadataRequest(**name), **asked)).properties
-        return grpc_form.card_of_text(properties.get(grpc_form.METADATA_KEY, ""), self._options.model)
+        described = pb.ModelMetadataRequest(name=model, version=version)
+        properties = (await self._ask(self._model_metadata, described, timeout_s)).properties
+        return grpc_form.card_of_text(properties.get(METADATA_KEY, ""), model)
 
     async def infer(self, request: bytes, timeout_s: float) -> pb.ModelInferResponse:
         """One task. Raises grpc.aio.AioRpcError with what became of it."""
-        response: pb.ModelInferResponse = await self._infer(request, timeout=timeout_s, metadata=self._metadata)
+        response: pb.ModelInferResponse = await self._ask(self._infer, request, timeout_s)
         return response
 
     async def close(self) -> None:
-        await self._channel.close()
+        await self._channel.close(None)
 
-    def _call(self, name: str, serializer: Callable[[Any], bytes] | None) -> grpc.aio.UnaryUnaryMultiCallable[Any, Any]:
+    async def _ask(self, call: Call, request: object, timeout_s: float) -> Any:
+        return await call(request, timeout=timeout_s, metadata=self._metadata)
+
+    def _call(self, name: str, serializer: Callable[[Any], bytes] | None) -> Call:
         response = getattr(pb, f"{name}Response")
         return self._channel.unary_unary(
             _SERVICE + name, request_serializer=serializer, response_deserializer=response.FromString

@@ -83,7 +83,7 @@ def card_of_config(config: pb.ModelConfig) -> ModelCard:
     """
     text = config.parameters[METADATA_KEY].string_value if METADATA_KEY in config.parameters else ""
     card = card_of_text(text, config.name)
-    given = {tensor.name: list(tensor.dims) for tensor in (*config.input, *config.output)}
+    given = {i.name: list(i.dims) for i in config.input} | {o.name: list(o.dims) for o in config.output}
     batched = {PLANES: [card.input_h * 3 // 2, card.input_w], COLOR: [3, 4], DETECTIONS: [card.top_k, 6]}
     if given not in (batched, {name: [-1, *dims] for name, dims in batched.items()}):
         raise LaneError(f"model {config.name} has the tensors {given}; by its card they should be {batched}")
