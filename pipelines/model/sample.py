@@ -13,8 +13,10 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from pipelines.color import affine
 from pipelines.errors import ModelError
@@ -54,9 +56,12 @@ def with_pictures(sample: Sample, card: ModelCard, planes: Sequence[U8]) -> Samp
 def answered(sample: Sample, folded: Path) -> Sample:
     """With the answers of onnxruntime on the CPU. Takes a run per picture; raises ModelError if it cannot run."""
     runner = Runner(str(folded), str(folded))
-    feeds = ({_PLANES: sample.planes[i : i + 1], _COLOR: sample.color[i : i + 1]} for i in range(len(sample.planes)))
-    rows = np.concatenate([runner.run(feed)[_DETECTIONS] for feed in feeds])
-    return Sample(sample.planes, sample.color, rows.astype(np.float32))
+    rows = []
+    for index in range(len(sample.planes)):
+        one = slice(index, index + 1)
+        feeds: dict[str, npt.NDArray[Any]] = {_PLANES: sample.planes[one], _COLOR: sample.color[one]}
+        rows.append(runner.run(feeds)[_DETECTIONS].astype(np.float32))
+    return Sample(sample.planes, sample.color, np.concatenate(rows))
 
 
 def to_bytes(sample: Sample) -> bytes:

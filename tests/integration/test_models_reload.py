@@ -87,11 +87,15 @@ def gap_allowed_ns(traffic: Traffic, usual_gap_ns: int) -> int:
     return traffic.longest_batch_ns + max(ALLOWED_GAP_NS, usual_gap_ns)
 
 
+async def more_answers(traffic: Traffic, count: int) -> None:
+    wanted = traffic.answers.total() + count
+    await until(lambda: traffic.answers.total() >= wanted, what=f"{count} more answers")
+
+
 async def usual_gap_ns(traffic: Traffic) -> int:
     """The longest gap when nothing is asked of the worker but its work."""
     traffic.mark()
-    done = traffic.answers.total()
-    await until(lambda: traffic.answers.total() > done + 300, what="answers before any reload")
+    await more_answers(traffic, 300)
     return traffic.longest_gap_ns
 
 
@@ -101,9 +105,8 @@ async def test_reload_under_load_loses_no_task_and_leaves_no_gap(tmp_path: Path,
         gaps_ms, ready_ms, memory_kib = [], [], []
         for turn in range(RELOADS):
             traffic.mark()
-            done = traffic.answers.total()
             reply = await running.ask("load", f"{models}@{2 - turn % 2}")
-            await until(lambda done=done: traffic.answers.total() > done + 20, what="answers after the reload")
+            await more_answers(traffic, 20)
             assert not reply["reattached"]
             assert reply["drained_ms"] is not None
             assert traffic.longest_gap_ns <= gap_allowed_ns(traffic, usual_ns), f"turn {turn}, usual gap {usual_ns}"
@@ -127,9 +130,8 @@ async def test_a_model_with_another_card_brings_lanes_back_and_loses_no_task(tmp
             traffic.mark()
             attaches = traffic.attaches
             reply = await running.ask("load", f"{models}@{version}")
-            await until(lambda attaches=attaches: traffic.attaches > attaches, what="a lane for the new model")
-            done = traffic.answers.total()
-            await until(lambda done=done: traffic.answers.total() > done + 20, what="answers of the new model")
+            await more_answers(traffic, 20)
+            assert traffic.attaches == attaches + 1
             assert reply["reattached"]
             assert reply["drained_ms"] is not None
             print(f"gap ms: usual {usual_ns / 1e6:.1f}, this {traffic.longest_gap_ns / 1e6:.1f}")
@@ -158,8 +160,7 @@ async def test_a_refused_candidate_keeps_the_old_one(tmp_path: Path, models: Pat
         status = await running.ask("status")
         assert status["model"]["path"] == str(models / "1" / "model.onnx")
         assert (status["loads"], status["retiring"], status["before"]) == (0, 0, None)
-        done = traffic.answers.total()
-        await until(lambda: traffic.answers.total() > done + 20, what="answers as before")
+        await more_answers(traffic, 20)
     assert traffic.answers == {AnswerCode.OK: traffic.published}
     assert traffic.attaches == 1
 

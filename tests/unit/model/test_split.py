@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -19,7 +20,7 @@ from pipelines.model.split_chain import Chain, Part, open_chain
 from pipelines.model.split_cost import Cost, CostOptions, Verdict, cost
 from pipelines.model.split_graph import Wiring, plan
 from pipelines.model.split_propose import propose
-from pipelines.model.split_shape import made_up, pinned
+from pipelines.model.split_shape import Array, Feeds, made_up, pinned
 from tests.fakes.transformer import save_transformer
 
 THIN = CostOptions(link_gbit_s=0.001)
@@ -33,7 +34,7 @@ def vit(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_transformer(tmp_path_factory.mktemp("vit") / "vit.onnx")
 
 
-def run_split(source: Path, target: Path | None = None, cost: CostOptions = THIN, **said: object) -> SplitReport:
+def run_split(source: Path, target: Path | None = None, cost: CostOptions = THIN, **said: Any) -> SplitReport:
     return split(source, target, SplitOptions.model_validate({"runs": 3, "cost": cost} | said))
 
 
@@ -117,7 +118,7 @@ def test_a_cut_in_vain_is_refused_with_figures_and_written_by_force(vit: Path, t
         ({"shapes": {"pixels": (1, 3, 32, 32)}}, "input pixels is batchx3x64x64; 1x3x32x32 was asked for"),
     ],
 )
-def test_mistakes_are_named(vit: Path, said: dict[str, object], error: str) -> None:
+def test_mistakes_are_named(vit: Path, said: dict[str, Any], error: str) -> None:
     with pytest.raises(ModelError, match=error):
         run_split(vit, **said)
 
@@ -138,7 +139,7 @@ def save(path: Path, nodes: list[onnx.NodeProto], sides: list[int | str], *outpu
     return path
 
 
-def node(op: str, inputs: str, output: str, **attributes: object) -> onnx.NodeProto:
+def node(op: str, inputs: str, output: str, **attributes: Any) -> onnx.NodeProto:
     return helper.make_node(op, inputs.split(), [output], name=f"{op}_{output}", **attributes)
 
 
@@ -250,7 +251,7 @@ def test_a_chain_that_is_not_the_whole_is_refused(tmp_path: Path, monkeypatch: p
     path = save(tmp_path / "m.onnx", [node("Relu", "x", "a"), node("Neg", "a", "y")], [1, 4], "y")
     run = Chain.run
 
-    def off(self: Chain, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:  # type: ignore[type-arg]
+    def off(self: Chain, feeds: Feeds) -> dict[str, Array]:
         return {name: value + 0.01 for name, value in run(self, feeds).items()}
 
     monkeypatch.setattr(Chain, "run", off)

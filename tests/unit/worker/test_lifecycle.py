@@ -112,6 +112,10 @@ async def answers(events: KeptEvents, count: int) -> list[tuple[int, AnswerCode,
     return [(a.task, a.code, float(a.rows[0, 4].round(3)) if a.code is AnswerCode.OK else 0.0) for a in events.answers]
 
 
+def is_open(engine: Marked) -> bool:
+    return not engine.closed
+
+
 async def test_a_lane_goes_on_under_a_newer_model_of_the_same_kind() -> None:
     old = Marked(0.25)
     async with staged(old, newer=Marked(0.5, NEWER)) as (stage, _):
@@ -143,7 +147,7 @@ async def test_what_the_old_model_has_taken_it_answers_and_nothing_waits_for_it(
                 await asyncio.sleep(0)
         stage.send(lane, 3)
         assert await answers(events, 1) == [(3, AnswerCode.OK, 0.5)], "the new one answers while the old one hangs"
-        assert not old.closed
+        assert is_open(old)
         old.gate.set()
         swap = await loading
         assert await answers(events, 3) == [

@@ -27,9 +27,11 @@ class Altered(ToyEngine):
         return self.alter(np.stack([one_box()] * len(color)))
 
 
-def put(index: tuple[int, ...], value: float) -> Callable[[F32], F32]:
+def put(cell: tuple[int, int], value: float) -> Callable[[F32], F32]:
+    """Sets a (row, column) of every answer."""
+
     def alter(rows: F32) -> F32:
-        rows[(..., *index)] = value
+        rows[:, cell[0], cell[1]] = value
         return rows
 
     return alter
