@@ -19,9 +19,12 @@ from app.config.worker import WorkerDeployment
 from app.control import worker as control
 from app.exit_code import ExitCode
 from app.steer import Steering
+from pipelines import build_worker
 from pipelines.errors import DeviceLost
 from pipelines.transport.shm_server import ShmServer
 from pipelines.worker.lifecycle import Lifecycle
+from pipelines.worker.serve.host import OwnHost
+from pipelines.worker.serve.server import InferenceServer
 
 _DRAIN_S = 5.0
 _PR_SET_PDEATHSIG = 1
@@ -50,7 +53,7 @@ def run(config: WorkerDeployment, socket: Path, *, with_parent: bool, log: Bound
     log.info("worker.ready", model=engine.card.name, engine=config.worker.engine, batch_ms=profile_ms)
     del engine  # the lifecycle's to free
     try:
-        asyncio.run(_serve(models, server, control.control_path(socket), log))
+        asyncio.run(_serve(models, server, _inference(config, models, log), control.control_path(socket), log))
     except* DeviceLost as lost:
         log.error("worker.device_lost", reason=str(_first(lost)))
         os._exit(ExitCode.TRY_AGAIN)  # the engine's thread may hang for ever: do not wait for it
@@ -66,7 +69,19 @@ def _first(group: BaseException) -> BaseException:
     return group
 
 
-async def _serve(models: Lifecycle, server: ShmServer, control_path: Path, log: BoundLogger) -> None:
+def _inference(config: WorkerDeployment, models: Lifecycle, log: BoundLogger) -> InferenceServer | None:
+    """The server for clients that are no DPU process; None: not asked for."""
+
+    def told(state: str, text: str) -> None:
+        (log.info if state == "listening" else log.error)(f"worker.serve.{state}", text=text)
+
+    own = OwnHost(lambda: models.card, config.worker.batch.max_batch, models.collect)
+    return build_worker.inference_server(config.worker, own, told)
+
+
+async def _serve(
+    models: Lifecycle, server: ShmServer, inference: InferenceServer | None, control_path: Path, log: BoundLogger
+) -> None:
     stopping = asyncio.Event()
 
     def stop() -> None:
@@ -80,8 +95,14 @@ async def _serve(models: Lifecycle, server: ShmServer, control_path: Path, log: 
     async with control.serve(control_path, Steering(models, log).answer), asyncio.TaskGroup() as group:
         serving = group.create_task(server.run(), name="lanes")
         working = group.create_task(models.run(), name="models")
+        inferring = group.create_task(inference.run(), name="inference") if inference is not None else None
         await stopping.wait()
+        if inference is not None:
+            inference.drain()
         await server.drain(_DRAIN_S)
+        if inferring is not None:
+            inferring.cancel()
+            await asyncio.wait({inferring})  # what it has is still answered
         serving.cancel()
         working.cancel()
 

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from pipelines.sink.encoding import Encoder
     from pipelines.source.file import FileOptions
     from pipelines.source.rtsp import RtspOptions
+    from pipelines.transport.grpc_link import GrpcLink
     from pipelines.transport.shm_link import ShmLink
 
 
@@ -205,8 +206,12 @@ def audit(audited: AuditOptions, estimate: EstimateOptions, control: ControlOpti
     return Audit(audited, estimate, control, os.cpu_count() or 1) if audited.enabled else None
 
 
-def link(socket: Path, options: LaneOptions, events: LaneEvents) -> ShmLink:
-    """The DPU's end of the lane to the worker that listens on `socket`."""
+def link(socket: Path, options: LaneOptions, events: LaneEvents) -> ShmLink | GrpcLink:
+    """The DPU's end of the lane to the worker that listens on `socket`, or to the server that the lane names."""
+    if options.carrier == "grpc" and options.grpc is not None:
+        from pipelines.transport.grpc_link import GrpcLink
+
+        return GrpcLink(options.grpc, options, events)
     from pipelines.transport.shm_link import ShmLink
 
     return ShmLink(socket, options, events)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -12,6 +15,9 @@ if TYPE_CHECKING:
     from pipelines.model.options import FamilyName
     from pipelines.worker.lifecycle_check import CheckReport
     from pipelines.worker.options import BatchOptions
+    from pipelines.worker.serve.options import ServeOptions
+    from pipelines.worker.serve.repository import Host
+    from pipelines.worker.serve.server import InferenceServer
 
 
 class WorkerSpec(Protocol):
@@ -23,6 +29,13 @@ class WorkerSpec(Protocol):
     def threads(self) -> int: ...
     @property
     def batch(self) -> BatchOptions: ...
+
+
+class ServingSpec(WorkerSpec, Protocol):
+    """A worker that may serve others than DPU processes too; app/config/worker.py has it."""
+
+    @property
+    def serve(self) -> ServeOptions: ...
 
 
 class ModelSpec(Protocol):
@@ -87,3 +100,31 @@ def check_model(worker: WorkerSpec, model: ModelSpec) -> tuple[Path, str, CheckR
         return path, sha256, check_engine(tried, asked.planes, asked.color, expected)
     finally:
         tried.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Further:
+    """Implements ModelSpec: a model that clients of the inference server load by its name."""
+
+    detector: str
+    size_wh: tuple[int, int] | None = None
+    family: FamilyName | None = None
+
+
+def inference_server(worker: ServingSpec, own: Host, told: Callable[[str, str], None]) -> InferenceServer | None:
+    """The Open Inference Protocol over the worker's own model and those that clients may load; None: not asked for."""
+    if not worker.serve.enabled:
+        return None
+    from pipelines.worker.serve.server import InferenceServer
+
+    def load(reference: str) -> Engine:
+        return engine(worker, _Further(reference))
+
+    return InferenceServer(worker.serve, own, load, worker.batch, _version(), told)
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("framegate")
+    except importlib.metadata.PackageNotFoundError:  # run from a checkout that was never installed
+        return "unknown"

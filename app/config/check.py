@@ -28,8 +28,18 @@ def check(config: Config) -> Iterator[Finding]:
 
 
 def _worker(config: Config) -> Iterator[Finding]:
-    if not config.worker.spawn and config.worker.socket is None:
+    if config.lane.carrier == "grpc":
+        if config.lane.grpc is None:
+            yield ("lane", "grpc"), "is required for carrier grpc: name the server's address and the model"
+        if config.worker.spawn:
+            yield ("worker", "spawn"), "a lane over gRPC ends at a server of its own: set worker.spawn: false"
+    elif not config.worker.spawn and config.worker.socket is None:
         yield ("worker", "socket"), "is required when the worker is not spawned: name the socket it listens on"
+    for wire in ("grpc", "rest"):
+        listen = getattr(config.worker.serve, wire)
+        if config.worker.spawn and listen is not None and listen.token is not None:
+            sentence = "no secret travels to a spawned worker: run it on its own (worker.spawn: false), or use tls"
+            yield ("worker", "serve", wire, "token"), sentence
 
 
 def _cameras(config: Config) -> Iterator[Finding]:

@@ -16,6 +16,7 @@ from pipelines.errors import ConfigError
 from pipelines.model.options import FamilyName
 from pipelines.transport.options import LaneOptions
 from pipelines.worker.options import BatchOptions
+from pipelines.worker.serve.options import ServeOptions
 
 
 class ModelConfig(BaseModel, frozen=True, extra="forbid"):
@@ -57,6 +58,7 @@ class WorkerConfig(BaseModel, frozen=True, extra="forbid"):
     )
     threads: int = Field(0, ge=0, le=256, description="Threads of the engine; 0: one per core.")
     batch: BatchOptions = Field(BatchOptions(), description="How tasks become batches.")
+    serve: ServeOptions = Field(ServeOptions(), description="The Open Inference Protocol, for clients that are no DPU.")
 
 
 class WorkerDeployment(BaseModel, frozen=True, extra="forbid"):
@@ -84,6 +86,9 @@ def check_model(config: WorkerDeployment) -> Iterator[Finding]:
         name = getattr(config.model, key)
         if is_file_name(name) and not is_there(name):
             yield ("model", key), f"the model file {name} does not exist: check the path, or name a shipped model"
+    for key, name in config.worker.serve.models.items():
+        if is_file_name(name) and not is_there(name):
+            yield ("worker", "serve", "models", key), f"the model file {name} does not exist: check the path"
 
 
 def with_detector(model: ModelConfig, detector: str) -> ModelConfig:

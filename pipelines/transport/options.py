@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
+
+from pipelines.transport.grpc_options import GrpcLaneOptions
 
 
 class LaneOptions(BaseModel, frozen=True, extra="forbid"):
     """How one DPU process and one worker are connected."""
 
+    carrier: Literal["shm", "grpc"] = Field(
+        default="shm",
+        description="shm: shared memory, the worker is on this host; "
+        "grpc: a server of the Open Inference Protocol, where `lane.grpc.address` says.",
+    )
     slots: int = Field(
         default=32, ge=1, le=4096, description="Slots of the ring: tasks a worker may hold at once (count)."
     )
@@ -47,6 +54,9 @@ class LaneOptions(BaseModel, frozen=True, extra="forbid"):
         ge=0,
         description="Time tasks in flight have when the worker drains or changes its model, before they are given up "
         "(seconds).",
+    )
+    grpc: GrpcLaneOptions | None = Field(
+        default=None, description="Where a lane over gRPC ends; needed for carrier grpc."
     )
     max_slots: int = Field(default=1024, ge=1, description="Worker: most slots one DPU process may ask for (count).")
     max_lanes: int = Field(default=64, ge=1, description="Worker: most DPU processes attached at once (count).")

@@ -32,6 +32,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class RestServer:
     """One listening HTTP server. Event loop only."""
 
+    name = "rest"
+
     def __init__(self, service: Service, options: ServeOptions, listen: RestListenOptions) -> None:
         self._service, self._options, self._listen = service, options, listen
         self._runner: web.AppRunner | None = None

@@ -36,6 +36,8 @@ Call = Callable[[Any, Context], Awaitable[Any]]
 class RpcServer:
     """One listening gRPC server. Event loop only."""
 
+    name = "grpc"
+
     def __init__(self, service: Service, options: ServeOptions, listen: GrpcListenOptions) -> None:
         self._service, self._options, self._listen = service, options, listen
         self._server: grpc.aio.Server | None = None

@@ -20,6 +20,7 @@ from pipelines.worker.serve.service import Service, ServiceStatistics
 class Wire(Protocol):
     """One way in: rpc or rest."""
 
+    name: str
     port: int | None
 
     async def start(self) -> None:
@@ -38,7 +39,7 @@ class InferenceServer:
         load_engine: Callable[[str], Engine],
         batch: BatchOptions,
         version: str,
-        told: Callable[[str], None] = lambda reason: None,
+        told: Callable[[str, str], None] = lambda state, text: None,
         shm: Path = SHM,
     ) -> None:
         """
@@ -46,7 +47,7 @@ class InferenceServer:
             own: The worker's own model, the lanes' too.
             load_engine: Loads a further one, by shipped name or file; blocks. Raises ModelError.
             batch: For its batches.
-            told: Called with the reason when a wire cannot listen; it goes on trying.
+            told: Called with what a wire does and its words: "listening" where, or "refused" why; it goes on trying.
         """
         self._options, self._told = options, told
         self._load_engine, self._batch = load_engine, batch
@@ -115,9 +116,10 @@ class InferenceServer:
             try:
                 await wire.start()
             except FramegateError as error:
-                self._told(str(error))
+                self._told("refused", str(error))
                 await asyncio.sleep(self._options.retry_s)
                 continue
+            self._told("listening", f"{wire.name} port {wire.port}")
             return
 
 

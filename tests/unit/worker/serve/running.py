@@ -40,7 +40,7 @@ async def serving(
     options: dict[str, object] | None = None,
     batch: BatchOptions | None = None,
     shm: Path = Path("/nowhere"),
-    told: Callable[[str], None] = lambda reason: None,
+    told: Callable[[str, str], None] = lambda state, text: None,
 ) -> AsyncIterator[Running]:
     """Serve CARD as the worker's own model, and `second` on demand."""
     batch = batch or BatchOptions(max_batch=4)

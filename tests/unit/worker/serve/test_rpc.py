@@ -245,15 +245,18 @@ async def test_a_taken_port_is_tried_again() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        port, told = taken.getsockname()[1], list[str]()
+        port, told = taken.getsockname()[1], list[tuple[str, str]]()
         starting = asyncio.create_task(_served_on(port, told))
         await until(lambda: told)
         assert not starting.done()
     assert await starting == port
-    assert f"cannot listen on 127.0.0.1:{port}" in told[0]
+    assert (told[0][0], told[-1]) == ("refused", ("listening", f"grpc port {port}"))
+    assert f"cannot listen on 127.0.0.1:{port}" in told[0][1]
 
 
-async def _served_on(port: int, told: list[str]) -> int | None:
-    async with serving({"grpc": {"port": port}, "retry_s": 0.01}, told=told.append) as running:
+async def _served_on(port: int, told: list[tuple[str, str]]) -> int | None:
+    async with serving(
+        {"grpc": {"port": port}, "retry_s": 0.01}, told=lambda state, text: told.append((state, text))
+    ) as running:
         assert running.server.rpc
         return running.server.rpc.port
