@@ -42,8 +42,8 @@ _EXAMPLES: Mapping[str, object] = {
     "socket": "/run/framegate/worker.sock",
     "size": "416x256",
     "family": "yolox",
-    "address": "192.0.2.20:8001",
-    "model": "detector",
+    "address": "192.0.2.20:7471",
+    "secret": "${LANE_SECRET}",
 }
 """For keys that have no default, or `TYPE.key` for those of one sink."""
 

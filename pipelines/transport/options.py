@@ -7,14 +7,15 @@ from typing import Literal, Self
 from pydantic import BaseModel, Field, model_validator
 
 from pipelines.transport.grpc_options import GrpcLaneOptions
+from pipelines.transport.rdma_options import RdmaOptions
 
 
 class LaneOptions(BaseModel, frozen=True, extra="forbid"):
     """How one DPU process and one worker are connected."""
 
-    carrier: Literal["shm", "grpc"] = Field(
+    carrier: Literal["shm", "rdma", "grpc"] = Field(
         default="shm",
-        description="shm: shared memory, the worker is on this host; "
+        description="shm: shared memory, the worker is on this host; rdma: it is where `lane.rdma.address` says; "
         "grpc: a server of the Open Inference Protocol, where `lane.grpc.address` says.",
     )
     slots: int = Field(
@@ -31,9 +32,10 @@ class LaneOptions(BaseModel, frozen=True, extra="forbid"):
         description="Guard each payload with a CRC-32: finds faulty memory, costs a pass over the bytes at both ends.",
     )
     connect_backoff_s: float = Field(
-        default=0.05,
+        default=0.01,
         gt=0,
-        description="First pause before the worker is tried again; doubles with each failure (seconds).",
+        description="First pause before the worker is tried again, also when it changed its model; doubles with each "
+        "failure (seconds).",
     )
     connect_backoff_max_s: float = Field(default=1.0, gt=0, description="Longest such pause (seconds).")
     attach_timeout_s: float = Field(
@@ -55,6 +57,7 @@ class LaneOptions(BaseModel, frozen=True, extra="forbid"):
         description="Time tasks in flight have when the worker drains or changes its model, before they are given up "
         "(seconds).",
     )
+    rdma: RdmaOptions | None = Field(default=None, description="Where a lane over RDMA ends; needed for carrier rdma.")
     grpc: GrpcLaneOptions | None = Field(
         default=None, description="Where a lane over gRPC ends; needed for carrier grpc."
     )

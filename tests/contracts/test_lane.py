@@ -18,6 +18,7 @@ from pipelines.errors import LaneError
 from pipelines.transport.options import LaneOptions
 from pipelines.values import F32, AnswerCode, Priority
 from tests.contracts.lane import Lane, LoopbackLane, ShmLane, until
+from tests.contracts.lane_rdma import RdmaLane
 from tests.unit.transport.values import CARD, header
 
 Make = Callable[[LaneOptions], Awaitable[Lane]]
@@ -30,12 +31,19 @@ def options(slots: int, checksum: bool = False, reserved_high: int = 0, reserved
     return LaneOptions(slots=slots, checksum=checksum, reserved_high=reserved_high, reserved_normal=reserved_normal)
 
 
-@pytest.fixture(params=["loopback", "shm"])
+@pytest.fixture(params=["loopback", "shm", "rdma"])
 async def make(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Make]:
     lanes: list[Lane] = []
 
     async def make(options: LaneOptions) -> Lane:
-        lane: Lane = LoopbackLane(options) if request.param == "loopback" else ShmLane(options, tmp_path)
+        lane: Lane
+        match request.param:
+            case "loopback":
+                lane = LoopbackLane(options)
+            case "shm":
+                lane = ShmLane(options, tmp_path)
+            case _:
+                lane = RdmaLane(options)
         await lane.start()
         lanes.append(lane)
         return lane
