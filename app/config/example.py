@@ -43,6 +43,7 @@ _EXAMPLES: Mapping[str, object] = {
     "size": "416x256",
     "family": "yolox",
     "address": "192.0.2.20:7471",
+    "model": "detector",
     "secret": "${LANE_SECRET}",
 }
 """For keys that have no default, or `TYPE.key` for those of one sink."""
