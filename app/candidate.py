@@ -28,7 +28,8 @@ class Candidates:
 
     async def check(self, reference: str) -> Candidate:
         """See CandidateSource."""
-        spec = self._config.model_copy(update={"model": self._model(reference)}).model_dump_json()
+        asked = self._config.model_copy(update={"model": self._model(reference)})
+        spec = asked.model_dump_json(include={"model", "worker"})  # the rest may hold secrets, and matters not
         answer = await ask_child([sys.executable, "-m", "app", "models", "check", "--spec", spec], CHECK_S)
         return Candidate(reference, str(answer["path"]), str(answer["sha256"]))
 

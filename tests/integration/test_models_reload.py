@@ -5,12 +5,15 @@ FRAMEGATE_LONG=1 runs the acceptance's form: the shipped detector, and 100 reloa
 
 from __future__ import annotations
 
+import asyncio
 import os
 import stat
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pytest
@@ -43,7 +46,7 @@ class Running:
     command: Command
     socket: Path
     models: Path
-    """A model directory: versions 1 and 2 differ in weights alone, 3 in its classes' names, 4 is broken."""
+    """A model directory: versions 1 and 2 differ in weights alone, 3 in the recommended threshold, 4 is broken."""
 
     async def ask(self, do: str, model: str = "") -> dict[str, Any]:
         return await ask(control_path(self.socket), Request.model_validate({"do": do, "model": model}))
@@ -83,42 +86,60 @@ async def worker(directory: Path, models: Path) -> AsyncIterator[Running]:
             yield Running(command, socket, models)
 
 
-def gap_allowed_ns(traffic: Traffic, usual_gap_ns: int) -> int:
-    """One batch and 50 ms, on a machine whose own gaps without any reload are the usual ones."""
-    return traffic.longest_batch_ns + max(ALLOWED_GAP_NS, usual_gap_ns)
-
-
 async def more_answers(traffic: Traffic, count: int) -> None:
     wanted = traffic.answers.total() + count
     await until(lambda: traffic.answers.total() >= wanted, what=f"{count} more answers")
 
 
-async def usual_gap_ns(traffic: Traffic) -> int:
-    """The longest gap when nothing is asked of the worker but its work."""
-    traffic.mark()
-    await more_answers(traffic, 300)
-    return traffic.longest_gap_ns
+class Gaps:
+    """The longest gaps between answers, during reloads and in quiet spells of the same length beside them.
+
+    A busy machine has gaps of its own; the quiet spells tell how long.
+    """
+
+    def __init__(self, traffic: Traffic) -> None:
+        self._traffic = traffic
+        self.batch_ns = self.quiet_ns = self.reload_ns = 0
+        self._spell_s = 1.0
+
+    @asynccontextmanager
+    async def reload(self) -> AsyncIterator[None]:
+        """A quiet spell, and then what is done in the context."""
+        self._traffic.mark()
+        await asyncio.sleep(self._spell_s)  # nothing to wait for: a spell is a time
+        await more_answers(self._traffic, 1)
+        self.quiet_ns = max(self.quiet_ns, self._traffic.longest_gap_ns)
+        self._traffic.mark()
+        began_s = time.monotonic()
+        yield
+        self._spell_s = min(time.monotonic() - began_s, 2.0)
+        self.batch_ns = max(self.batch_ns, self._traffic.longest_batch_ns)
+        self.reload_ns = max(self.reload_ns, self._traffic.longest_gap_ns)
+
+    def check(self) -> None:
+        """One batch and 50 ms; or and the machine's own gap, where that is longer."""
+        print(f"longest, ms: batch {self.batch_ns / 1e6:.1f}; gap in quiet spells {self.quiet_ns / 1e6:.1f}", end="")
+        print(f", in reloads {self.reload_ns / 1e6:.1f}")
+        assert self.reload_ns <= self.batch_ns + max(ALLOWED_GAP_NS, self.quiet_ns)
 
 
 @pytest.mark.timeout(1200 if LONG else 120)
 async def test_reload_under_load_loses_no_task_and_leaves_no_gap(tmp_path: Path, models: Path) -> None:
     async with worker(tmp_path, models) as running, flowing(running.socket, FPS) as traffic:
-        usual_ns = await usual_gap_ns(traffic)
-        gaps_ms, ready_ms, memory_kib = [], [], []
+        gaps, ready_ms, memory_kib = Gaps(traffic), [], []
         for turn in range(RELOADS):
-            traffic.mark()
-            reply = await running.ask("load", f"{models}@{2 - turn % 2}")
-            await more_answers(traffic, 20)
+            async with gaps.reload():
+                reply = await running.ask("load", f"{models}@{2 - turn % 2}")
+                await more_answers(traffic, 20)
             assert not reply["reattached"]
             assert reply["drained_ms"] is not None
-            assert traffic.longest_gap_ns <= gap_allowed_ns(traffic, usual_ns), f"turn {turn}, usual gap {usual_ns}"
-            gaps_ms.append(traffic.longest_gap_ns / 1e6)
             ready_ms.append(reply["ready_ms"])
             memory_kib.append(running.rss_kib())
         status = await running.ask("status")
         assert (status["loads"], status["refused"], status["retiring"]) == (RELOADS, 0, 0)
-    print(f"gap ms: usual {usual_ns / 1e6:.1f}, reload max {max(gaps_ms):.1f}; ready ms max {max(ready_ms):.0f}")
+    print(f"{traffic.published} tasks; ready ms: median {median(ready_ms):.0f}, longest {max(ready_ms):.0f}")
     print(f"memory KiB: {memory_kib[0]} first, {memory_kib[SETTLE]} settled, {memory_kib[-1]} last")
+    gaps.check()
     assert traffic.lost == []
     assert traffic.answers == {AnswerCode.OK: traffic.published}
     assert (traffic.attaches, traffic.ring_full, traffic.no_lane) == (1, 0, 0)
@@ -127,18 +148,17 @@ async def test_reload_under_load_loses_no_task_and_leaves_no_gap(tmp_path: Path,
 
 async def test_a_model_with_another_card_brings_lanes_back_and_loses_no_task(tmp_path: Path, models: Path) -> None:
     async with worker(tmp_path, models) as running, flowing(running.socket, FPS) as traffic:
-        usual_ns = await usual_gap_ns(traffic)
+        gaps = Gaps(traffic)
         for version in (3, 1):
-            traffic.mark()
             attaches = traffic.attaches
-            reply = await running.ask("load", f"{models}@{version}")
-            await more_answers(traffic, 20)
+            async with gaps.reload():
+                reply = await running.ask("load", f"{models}@{version}")
+                await more_answers(traffic, 20)
             assert traffic.attaches == attaches + 1
             assert reply["reattached"]
             assert reply["drained_ms"] is not None
-            print(f"gap ms: usual {usual_ns / 1e6:.1f}, this {traffic.longest_gap_ns / 1e6:.1f}")
-            assert traffic.longest_gap_ns <= gap_allowed_ns(traffic, usual_ns)
     print(f"frames that found no lane: {traffic.no_lane}, no slot: {traffic.ring_full} of {traffic.published}")
+    gaps.check()
     assert traffic.lost == []
     assert traffic.answers == {AnswerCode.OK: traffic.published}
 
