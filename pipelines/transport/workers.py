@@ -1,0 +1,233 @@
+"""Several workers behind one DPU process: to the pumps one SlotWriter, to each worker's link its own LaneEvents.
+
+A task goes to the worker that should be done with it first. A worker that is slow gets fewer, one that fails is left
+alone and probed (flow.py). When one is lost, its tasks go to another while their deadlines allow: their payloads still
+lie in the lost lane's memory, which is this process's own.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipelines.contracts import LaneEvents, LaneStatistics, Slot, SlotWriter
+from pipelines.errors import LaneError
+from pipelines.transport.breaker import Breaker, BreakerOptions
+from pipelines.transport.flow import Flow, FlowOptions, FlowState, FlowStatistics
+from pipelines.transport.options import LaneOptions
+from pipelines.values import U8, Answer, ModelCard, Priority, SlotHeader
+
+
+@dataclass(slots=True, eq=False)
+class _Task:
+    """One that is out. `payload` keeps its lane's memory alive."""
+
+    header: SlotHeader
+    payload: U8
+    sent_ns: int
+    place: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkersStatistics:
+    """How the workers are doing."""
+
+    flows: dict[str, FlowStatistics]
+    """Of those that are attached."""
+    resubmitted: int
+    """Tasks of lost workers that went to another one."""
+    refused: dict[str, str]
+    """Why an attached worker gets nothing, for people."""
+
+
+class Member:
+    """One worker's place. Implements contracts.LaneEvents for its link; event-loop thread."""
+
+    def __init__(self, name: str, options: BreakerOptions, workers: Workers) -> None:
+        self.name = name
+        self.writer: SlotWriter | None = None
+        self.flow: Flow | None = None
+        """None: not attached, or not used."""
+        self.refused = ""
+        self.breaker = Breaker(options)
+        self._workers = workers
+
+    def attached(self, writer: SlotWriter) -> None:
+        self._workers.joined(self, writer)
+
+    def answered(self, answer: Answer) -> None:
+        self._workers.heard(self, answer)
+
+    def lost(self, tasks: Sequence[int], reason: str) -> None:
+        self._workers.left(self, tasks, reason)
+
+
+class Workers:
+    """A SlotWriter over all attached lanes of one model. Pumps loan, publish and discard; all else in the loop.
+
+    Egress sees one lane: `attached` with the first worker, `lost` with the last. A loss that leaves others is told as
+    `lost` with the tasks nobody else could take, and `attached` again at once.
+    """
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        lane: LaneOptions,
+        options: FlowOptions,
+        events: LaneEvents,
+        now_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self.members = tuple(Member(name, options.breaker, self) for name in names)
+        self._lane, self._options, self._events, self._now_ns = lane, options, events, now_ns
+        self._lock = threading.Lock()
+        self._card: ModelCard | None = None
+        self._lent: dict[Slot, tuple[SlotWriter, Flow, int]] = {}
+        self._out: dict[int, _Task] = {}
+        self._resubmitted = 0
+
+    # --- contracts.SlotWriter --------------------------------------------------------------------------------------
+
+    @property
+    def card(self) -> ModelCard:
+        """Of the workers that are used. Raises LaneError before the first."""
+        if self._card is None:
+            raise LaneError("no worker is attached")
+        return self._card
+
+    def loan(self, priority: Priority) -> Slot | None:
+        """See SlotWriter: a slot of the worker that should be done first; None: all are busy or left alone."""
+        return self._loan(priority)
+
+    def publish(self, slot: Slot, header: SlotHeader) -> bool:
+        """See SlotWriter. Raises LaneError as LaneWriter does, and then the slot still is the caller's."""
+        writer, flow, place = self._lent[slot]
+        task = _Task(header, slot.payload, self._now_ns(), place)
+        with self._lock:
+            self._out[header.task] = task  # before the doorbell: the answer may be quick
+        try:
+            rung = writer.publish(slot, header)
+        except LaneError:
+            with self._lock:
+                del self._out[header.task]
+            raise
+        with self._lock:
+            del self._lent[slot]
+            if not rung:
+                del self._out[header.task]
+                flow.withdrawn()
+        return rung
+
+    def discard(self, slot: Slot) -> None:
+        writer, flow, _ = self._lent[slot]
+        writer.discard(slot)
+        with self._lock:
+            del self._lent[slot]
+            flow.withdrawn()
+
+    def statistics(self) -> LaneStatistics:
+        """The sum over the attached lanes; counters of lost ones are gone with them."""
+        parts = [member.writer.statistics() for member in self.members if member.writer is not None]
+        return LaneStatistics(*(sum(getattr(part, name) for part in parts) for name in LaneStatistics.__slots__))
+
+    # --- from the members, in the loop -------------------------------------------------------------------------------
+
+    def joined(self, member: Member, writer: SlotWriter) -> None:
+        """A worker attached. One with another model is left out until the others have it too."""
+        first = not any(each.flow for each in self.members)
+        member.writer, member.refused = writer, ""
+        if not first and writer.card != self._card:
+            member.refused = f"serves model {writer.card.name}, the others {self.card.name}"
+            return
+        slots = writer.statistics().slots
+        with self._lock:
+            self._card = writer.card
+            member.flow = Flow(
+                self._options.window, member.breaker, slots, self._lane.reserved_high, self._lane.reserved_normal
+            )
+        if first:
+            self._events.attached(self)
+
+    def heard(self, member: Member, answer: Answer) -> None:
+        """An answer."""
+        now_ns = self._now_ns()
+        with self._lock:
+            task = self._out.pop(answer.task, None)
+            if task is not None and member.flow is not None:
+                member.flow.answered(answer.code, now_ns - task.sent_ns, task.place, now_ns)
+        self._events.answered(answer)
+
+    def left(self, member: Member, tasks: Sequence[int], reason: str) -> None:
+        """A worker is lost: its tasks go elsewhere, or are lost too."""
+        used = member.flow is not None
+        with self._lock:
+            if member.flow is not None:
+                member.flow.lost(self._now_ns())
+            member.writer = member.flow = None
+            mine = [(task, self._out.pop(task, None)) for task in tasks]
+        if not used:
+            return
+        given_up = [number for number, task in mine if task is None or not self._resubmit(task)]
+        self._events.lost(given_up, f"{member.name}: {reason}")
+        if any(each.flow for each in self.members):
+            self._events.attached(self)
+        else:
+            self._adopt()
+
+    def observe(self) -> WorkersStatistics:
+        now_ns = self._now_ns()
+        with self._lock:
+            return WorkersStatistics(
+                flows={each.name: each.flow.statistics(now_ns) for each in self.members if each.flow},
+                resubmitted=self._resubmitted,
+                refused={each.name: each.refused for each in self.members if each.refused},
+            )
+
+    # --- internals -------------------------------------------------------------------------------------------------
+
+    def _loan(self, priority: Priority) -> Slot | None:
+        with self._lock:
+            order = self._by_completion(priority, self._now_ns())
+        for writer, flow in order:
+            slot = writer.loan(priority)
+            if slot is not None:
+                with self._lock:
+                    self._lent[slot] = (writer, flow, flow.loaned(self._now_ns()))
+                return slot
+        return None
+
+    def _by_completion(self, priority: Priority, now_ns: int) -> list[tuple[SlotWriter, Flow]]:
+        """Who may have a task, soonest done first. One of whom nothing is known is taken for as quick as the best."""
+        idle = [
+            (each.writer, each.flow)
+            for each in self.members
+            if each.writer and each.flow and each.flow.state(priority, now_ns) is FlowState.IDLE
+        ]
+        known = [flow.cost_ns for _, flow in idle if flow.cost_ns]
+        best_ns = min(known, default=1.0)
+        return sorted(idle, key=lambda each: each[1].expected_ns(each[1].cost_ns or best_ns))
+
+    def _resubmit(self, task: _Task) -> bool:
+        """Copy a lost task's payload into another worker's slot, if it would be answered in time there."""
+        header = task.header
+        now_ns = self._now_ns()
+        with self._lock:
+            order = self._by_completion(header.priority, now_ns)
+        if not order or now_ns + order[0][1].expected_ns() > header.deadline_ns:
+            return False
+        slot = self._loan(header.priority)
+        if slot is None:
+            return False
+        np.copyto(slot.payload[: header.payload_bytes], task.payload[: header.payload_bytes])
+        sent = self.publish(slot, header)
+        self._resubmitted += sent
+        return sent
+
+    def _adopt(self) -> None:
+        """The last worker of this model is lost: one with another model that was left out takes over."""
+        for each in self.members:
+            if each.writer is not None:
+                self.joined(each, each.writer)
