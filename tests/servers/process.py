@@ -57,6 +57,12 @@ class ServerProcess:
             process.kill()
             process.wait()
 
+    @property
+    def pid(self) -> int:
+        """While it runs."""
+        assert self._process is not None, "not running"
+        return self._process.pid
+
     def signal(self, number: int) -> None:
         assert self._process is not None, "not running"
         self._process.send_signal(number)
