@@ -15,14 +15,15 @@ from pipelines.values import ModelCard
 
 _ROUNDS = 16
 _SHARE = 4
-"""A notice goes out at the latest when a quarter of the slots wait for it, so that the pumps always have some."""
+"""Notices wait for no further doorbells once a quarter of the slots has them, so that the pumps always have some."""
 
 
 class ServerSession:
     """One lane from ATTACHED to its end. Event-loop thread.
 
     Notices of answers wait until this turn of the loop is over, and go out in one message: a peer that wakes once for
-    many is what makes the lane quick. Bound: a quarter of the slots; an idle worker holds nothing back.
+    many is what makes the lane quick. Bound: the slots; once a quarter of them waits, no further doorbells are heard
+    first, and an idle worker holds nothing back.
     """
 
     def __init__(self, sock: socket.socket, memory: LaneMemory, card: ModelCard, name: str) -> None:

@@ -1,4 +1,4 @@
-"""Several workers behind one DPU process: to the pumps one SlotWriter, to each worker's link its own LaneEvents.
+"""Several workers behind one DPU process: one SlotWriter (Front) to the pumps, LaneEvents of its own for each link.
 
 A task goes to the worker that should be done with it first. A worker that is slow gets fewer, one that fails is left
 alone and probed (flow.py). When one is lost, its tasks go to another while their deadlines allow: their payloads still
@@ -66,11 +66,42 @@ class Member:
         self._workers.left(self, tasks, reason)
 
 
+class Front:
+    """The SlotWriter over all attached lanes of one model.
+
+    Another model has another one, as pumps fit their pictures to the card of the writer they lend from.
+    """
+
+    def __init__(self, workers: Workers, card: ModelCard) -> None:
+        self._workers = workers
+        self._card = card
+
+    @property
+    def card(self) -> ModelCard:
+        return self._card
+
+    def loan(self, priority: Priority) -> Slot | None:
+        """See SlotWriter: a slot of the worker that should be done first; None: all are busy or left alone."""
+        return self._workers.loan(self, priority)
+
+    def publish(self, slot: Slot, header: SlotHeader) -> bool:
+        """See SlotWriter. Raises LaneError as LaneWriter does, and then the slot still is the caller's."""
+        return self._workers.publish(slot, header)
+
+    def discard(self, slot: Slot) -> None:
+        """See SlotWriter. Raises LaneError as LaneWriter does."""
+        self._workers.discard(slot)
+
+    def statistics(self) -> LaneStatistics:
+        """The sum over the attached lanes; counters of lost ones are gone with them."""
+        return self._workers.statistics()
+
+
 class Workers:
-    """A SlotWriter over all attached lanes of one model. Pumps loan, publish and discard; all else in the loop.
+    """All lanes of one DPU process. Pumps loan, publish and discard through the Front; all else in the loop.
 
     Egress sees one lane: `attached` with the first worker, `lost` with the last. A loss that leaves others is told as
-    `lost` with the tasks nobody else could take, and `attached` again at once.
+    `lost` with the tasks nobody else could take, and `attached` again at once, with the same Front.
     """
 
     def __init__(
@@ -84,26 +115,26 @@ class Workers:
         self.members = tuple(Member(name, options.breaker, self) for name in names)
         self._lane, self._options, self._events, self._now_ns = lane, options, events, now_ns
         self._lock = threading.Lock()
-        self._card: ModelCard | None = None
+        self._front: Front | None = None
         self._lent: dict[Slot, tuple[SlotWriter, Flow, int]] = {}
         self._out: dict[int, _Task] = {}
         self._resubmitted = 0
 
-    # --- contracts.SlotWriter --------------------------------------------------------------------------------------
+    # --- for the Front, any thread ---------------------------------------------------------------------------------
 
-    @property
-    def card(self) -> ModelCard:
-        """Of the workers that are used. Raises LaneError before the first."""
-        if self._card is None:
-            raise LaneError("no worker is attached")
-        return self._card
-
-    def loan(self, priority: Priority) -> Slot | None:
-        """See SlotWriter: a slot of the worker that should be done first; None: all are busy or left alone."""
-        return self._loan(priority)
+    def loan(self, front: Front, priority: Priority) -> Slot | None:
+        """None also for a Front whose model is gone."""
+        with self._lock:
+            order = self._by_completion(priority, self._now_ns()) if front is self._front else []
+        for writer, flow in order:
+            slot = writer.loan(priority)
+            if slot is not None:
+                with self._lock:
+                    self._lent[slot] = (writer, flow, flow.loaned(self._now_ns()))
+                return slot
+        return None
 
     def publish(self, slot: Slot, header: SlotHeader) -> bool:
-        """See SlotWriter. Raises LaneError as LaneWriter does, and then the slot still is the caller's."""
         writer, flow, place = self._lent[slot]
         task = _Task(header, slot.payload, self._now_ns(), place)
         with self._lock:
@@ -129,8 +160,7 @@ class Workers:
             flow.withdrawn()
 
     def statistics(self) -> LaneStatistics:
-        """The sum over the attached lanes; counters of lost ones are gone with them."""
-        parts = [member.writer.statistics() for member in self.members if member.writer is not None]
+        parts = [member.writer.statistics() for member in self.members if member.writer and member.flow]
         return LaneStatistics(*(sum(getattr(part, name) for part in parts) for name in LaneStatistics.__slots__))
 
     # --- from the members, in the loop -------------------------------------------------------------------------------
@@ -138,18 +168,19 @@ class Workers:
     def joined(self, member: Member, writer: SlotWriter) -> None:
         """A worker attached. One with another model is left out until the others have it too."""
         first = not any(each.flow for each in self.members)
+        front = Front(self, writer.card) if first or self._front is None else self._front
         member.writer, member.refused = writer, ""
-        if not first and writer.card != self._card:
-            member.refused = f"serves model {writer.card.name}, the others {self.card.name}"
+        if writer.card != front.card:
+            member.refused = f"serves model {writer.card.name}, the others {front.card.name}"
             return
         slots = writer.statistics().slots
         with self._lock:
-            self._card = writer.card
+            self._front = front
             member.flow = Flow(
                 self._options.window, member.breaker, slots, self._lane.reserved_high, self._lane.reserved_normal
             )
         if first:
-            self._events.attached(self)
+            self._events.attached(front)
 
     def heard(self, member: Member, answer: Answer) -> None:
         """An answer."""
@@ -172,8 +203,8 @@ class Workers:
             return
         given_up = [number for number, task in mine if task is None or not self._resubmit(task)]
         self._events.lost(given_up, f"{member.name}: {reason}")
-        if any(each.flow for each in self.members):
-            self._events.attached(self)
+        if self._front is not None and any(each.flow for each in self.members):
+            self._events.attached(self._front)
         else:
             self._adopt()
 
@@ -187,17 +218,6 @@ class Workers:
             )
 
     # --- internals -------------------------------------------------------------------------------------------------
-
-    def _loan(self, priority: Priority) -> Slot | None:
-        with self._lock:
-            order = self._by_completion(priority, self._now_ns())
-        for writer, flow in order:
-            slot = writer.loan(priority)
-            if slot is not None:
-                with self._lock:
-                    self._lent[slot] = (writer, flow, flow.loaned(self._now_ns()))
-                return slot
-        return None
 
     def _by_completion(self, priority: Priority, now_ns: int) -> list[tuple[SlotWriter, Flow]]:
         """Who may have a task, soonest done first. One of whom nothing is known is taken for as quick as the best."""
@@ -218,8 +238,7 @@ class Workers:
             order = self._by_completion(header.priority, now_ns)
         if not order or now_ns + order[0][1].expected_ns() > header.deadline_ns:
             return False
-        slot = self._loan(header.priority)
-        if slot is None:
+        if self._front is None or (slot := self.loan(self._front, header.priority)) is None:
             return False
         np.copyto(slot.payload[: header.payload_bytes], task.payload[: header.payload_bytes])
         sent = self.publish(slot, header)
@@ -228,6 +247,7 @@ class Workers:
 
     def _adopt(self) -> None:
         """The last worker of this model is lost: one with another model that was left out takes over."""
+        self._front = None
         for each in self.members:
             if each.writer is not None:
                 self.joined(each, each.writer)

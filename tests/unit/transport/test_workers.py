@@ -10,7 +10,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from pipelines.contracts import Slot, Taken
+from pipelines.contracts import Slot, SlotWriter, Taken
 from pipelines.errors import LaneError
 from pipelines.transport.breaker import BreakerOptions, BreakerState
 from pipelines.transport.flow import FlowOptions, FlowState
@@ -43,12 +43,16 @@ class Site:
                 self.lanes[name] = Loopback(card, LANE, next(m for m in self.workers.members if m.name == name))
             self.lanes[name].attach()
 
+    @property
+    def front(self) -> SlotWriter:
+        return self.events.writers[-1]
+
     def send(self, task: int, deadline_ns: int = 1 << 60, priority: Priority = Priority.NORMAL) -> bool:
-        slot = self.workers.loan(priority)
+        slot = self.front.loan(priority)
         if slot is None:
             return False
         slot.payload[:] = task % 251
-        return self.workers.publish(slot, dataclasses.replace(header(task, priority=priority), deadline_ns=deadline_ns))
+        return self.front.publish(slot, dataclasses.replace(header(task, priority=priority), deadline_ns=deadline_ns))
 
     def take(self, name: str) -> list[Taken]:
         taken = []
@@ -67,14 +71,11 @@ class Site:
 
 def test_it_is_one_lane_to_the_rest() -> None:
     site = Site()
-    with pytest.raises(LaneError, match="no worker is attached"):
-        _ = site.workers.card
-    assert site.workers.loan(Priority.HIGH) is None
     site.attach("a")
     site.attach("b")
-    assert site.events.writers == [site.workers]
-    assert site.workers.card == CARD
-    assert site.workers.statistics().slots == 16
+    assert len(site.events.writers) == 1
+    assert site.front.card == CARD
+    assert site.front.statistics().slots == 16
     assert all(site.send(task) for task in range(14)), "both rings, less what is kept for high priority"
     assert not site.send(14)
     assert site.send(15, priority=Priority.HIGH)
@@ -142,7 +143,7 @@ def test_tasks_of_a_lost_worker_go_to_another_while_their_deadlines_allow() -> N
     assert set(at_b) == {0, 1, 2, 3} - {task for task in of_a if task < 2}
     assert set(site.events.tasks_lost) == {task for task in of_a if task < 2}
     assert site.events.losses[0][1] == "a: killed"
-    assert site.events.writers == [site.workers] * 2, "still attached"
+    assert site.events.writers == [site.front] * 2, "still attached, and the pumps need not change"
     assert site.workers.observe().resubmitted == len(of_a & {2, 3})
     for taken in at_b.values():
         site.answer("b", taken)
@@ -153,14 +154,14 @@ def test_the_last_loss_is_a_loss() -> None:
     site = Site()
     site.attach()
     site.send(1)
-    loan = site.workers.loan(Priority.NORMAL)
+    loan = site.front.loan(Priority.NORMAL)
     assert loan
     site.lanes["b"].end("gone")
     site.lanes["a"].end("gone too")
     assert site.events.tasks_lost == [1]
     assert len(site.events.writers) < len(site.events.losses) + 1
-    assert site.workers.publish(loan, header(2)) is False
-    assert site.workers.loan(Priority.HIGH) is None
+    assert site.front.publish(loan, header(2)) is False
+    assert site.front.loan(Priority.HIGH) is None
     site.attach("a")
     assert site.send(3)
 
@@ -185,8 +186,13 @@ def test_another_model_waits_until_the_others_are_gone() -> None:
     site.attach("b", card=newer)
     assert site.workers.observe().refused == {"b": "serves model newer, the others tiny"}
     assert [site.send(task) for task in range(8)].count(True) == 7
+    older = site.front
+    loan = older.loan(Priority.HIGH)
+    assert loan
     site.lanes["a"].end("the worker changed its model")
-    assert site.workers.card == newer
+    assert (older.card, site.front.card) == (CARD, newer)
+    assert older.loan(Priority.HIGH) is None, "a pump that still has the old writer gets no slot of the new model"
+    assert older.publish(loan, header(8)) is False
     assert site.send(9)
     assert len(site.take("b")) == 1
 
@@ -194,11 +200,11 @@ def test_another_model_waits_until_the_others_are_gone() -> None:
 def test_a_refused_header_leaves_the_slot_with_the_caller() -> None:
     site = Site("a")
     site.attach()
-    slot = site.workers.loan(Priority.NORMAL)
+    slot = site.front.loan(Priority.NORMAL)
     assert slot
     with pytest.raises(LaneError, match="camera name"):
-        site.workers.publish(slot, header(1, camera="x" * 49))
-    site.workers.discard(slot)
+        site.front.publish(slot, header(1, camera="x" * 49))
+    site.front.discard(slot)
     assert site.workers.observe().flows["a"].in_flight == 0
 
 
@@ -239,21 +245,23 @@ def test_every_task_settles_once_whatever_happens(seed: int) -> None:
     hands: list[tuple[str, Taken]] = []
     alive: set[str] = set()
     sent: list[int] = []
+    alive.add("a")
+    site.attach("a")
     for step in range(1500):
         site.now_ns += rng.randrange(20 * MS)
         verb = rng.choices(["loan", "publish", "discard", "take", "answer", "die", "attach"], [6, 6, 1, 5, 6, 0.3, 0.8])
         name = rng.choice("abc")
         match verb[0]:
-            case "loan" if (slot := site.workers.loan(rng.choice(list(Priority)))) is not None:
+            case "loan" if (slot := site.front.loan(rng.choice(list(Priority)))) is not None:
                 loans.append(slot)
             case "publish" if loans:
                 slot = loans.pop(rng.randrange(len(loans)))
                 slot.payload[:] = step % 251
                 deadline_ns = site.now_ns + rng.randrange(5_000 * MS)
-                if site.workers.publish(slot, dataclasses.replace(header(step), deadline_ns=deadline_ns)):
+                if site.front.publish(slot, dataclasses.replace(header(step), deadline_ns=deadline_ns)):
                     sent.append(step)
             case "discard" if loans:
-                site.workers.discard(loans.pop())
+                site.front.discard(loans.pop())
             case "take" if name in alive:
                 hands += [(name, taken) for taken in site.take(name)]
             case "answer" if hands:
@@ -267,7 +275,7 @@ def test_every_task_settles_once_whatever_happens(seed: int) -> None:
                 alive.add(name)
                 site.lanes[name].attach()
     for slot in loans:
-        site.workers.discard(slot)
+        site.front.discard(slot)
     assert all(flow.in_flight >= 0 for flow in site.workers.observe().flows.values())
     for name in sorted(alive):
         site.lanes[name].end("stopped")
