@@ -58,9 +58,11 @@ def _parser() -> argparse.ArgumentParser:
     _demo(commands.add_parser("demo", help="play clips through the whole pipe, with a live table"))
     from app.bench.cameras import add_cameras, add_capacity
     from app.bench.recall import add_recall
+    from app.doctor import add_doctor
     from app.models import add_models
 
     add_models(commands.add_parser("models", help="prepare, fetch and show models; load them into a running worker"))
+    add_doctor(commands.add_parser("doctor", help="say what this machine can do, and what it lacks"))
     benches = commands.add_parser("bench", help="measure it on this machine (from a source checkout)")
     measures = benches.add_subparsers(required=True, metavar="BENCH")
     add_cameras(measures.add_parser("cameras", help="N cameras over RTSP: what is carried, latencies, peers"))

@@ -18,10 +18,10 @@ from app.candidate import Candidates
 from app.config.worker import WorkerDeployment
 from app.control import worker as control
 from app.exit_code import ExitCode
+from app.lanes import LaneServers, lane_servers
 from app.steer import Steering
 from pipelines import build_worker
 from pipelines.errors import DeviceLost
-from pipelines.transport.shm_server import ShmServer
 from pipelines.worker.lifecycle import Lifecycle
 from pipelines.worker.serve.host import OwnHost
 from pipelines.worker.serve.server import InferenceServer
@@ -39,14 +39,14 @@ def run(config: WorkerDeployment, socket: Path, *, with_parent: bool, log: Bound
         with_parent: End when the process that started this one ends, however it ends.
 
     Raises:
-        ModelError: the model cannot be used. LaneError: the socket cannot be listened on.
+        ModelError: the model cannot be used. LaneError: the socket, or the RDMA address, cannot be listened on.
     """
     if with_parent:
         _end_with_parent()
     candidates = Candidates(config)
     first = candidates.first()
     engine = candidates.open(first)
-    server = ShmServer(socket, engine.card, config.lane, lambda lane: models.collect(lane))
+    server = lane_servers(socket, engine.card, config.lane, config.worker.engine, lambda lane: models.collect(lane))
     models = Lifecycle(first, engine, config.worker.batch, candidates, lambda: server.lanes, server.set_card)
     models.warm()
     profile_ms = {size: round(ns / 1e6, 2) for size, ns in models.loop_statistics().profile_ns.items()}
@@ -80,7 +80,7 @@ def _inference(config: WorkerDeployment, models: Lifecycle, log: BoundLogger) ->
 
 
 async def _serve(
-    models: Lifecycle, server: ShmServer, inference: InferenceServer | None, control_path: Path, log: BoundLogger
+    models: Lifecycle, server: LaneServers, inference: InferenceServer | None, control_path: Path, log: BoundLogger
 ) -> None:
     stopping = asyncio.Event()
 

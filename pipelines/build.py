@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from pipelines.source.file import FileOptions
     from pipelines.source.rtsp import RtspOptions
     from pipelines.transport.grpc_link import GrpcLink
+    from pipelines.transport.rdma_link import RdmaLink
     from pipelines.transport.shm_link import ShmLink
 
 
@@ -206,12 +207,20 @@ def audit(audited: AuditOptions, estimate: EstimateOptions, control: ControlOpti
     return Audit(audited, estimate, control, os.cpu_count() or 1) if audited.enabled else None
 
 
-def link(socket: Path, options: LaneOptions, events: LaneEvents) -> ShmLink | GrpcLink:
-    """The DPU's end of the lane to the worker that listens on `socket`, or to the server that the lane names."""
+def link(socket: Path, options: LaneOptions, events: LaneEvents) -> ShmLink | GrpcLink | RdmaLink:
+    """The DPU's end of the lane to the worker that listens on `socket`, or to where the lane's options say.
+
+    Raises:
+        LaneError: an RDMA lane on a machine without what RDMA needs.
+    """
     if options.carrier == "grpc" and options.grpc is not None:
         from pipelines.transport.grpc_link import GrpcLink
 
         return GrpcLink(options.grpc, options, events)
+    if options.carrier == "rdma" and options.rdma is not None:
+        from pipelines.transport.rdma import RdmaLink, device_verbs
+
+        return RdmaLink(options.rdma, options, events, device_verbs(options.rdma))
     from pipelines.transport.shm_link import ShmLink
 
     return ShmLink(socket, options, events)

@@ -7,17 +7,30 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from socket import gethostbyname
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from pipelines.contracts import Engine
+from pipelines.errors import LaneError
+from pipelines.values import ModelCard
 
 if TYPE_CHECKING:
     from pipelines.model.options import FamilyName
+    from pipelines.transport.options import LaneOptions
+    from pipelines.transport.rdma import RdmaOptions, RdmaServer
+    from pipelines.transport.rdma_memory import WorkerMemory
+    from pipelines.transport.reader import LaneReader
+    from pipelines.transport.region import RegionLayout
+    from pipelines.transport.shm_server import ShmServer
     from pipelines.worker.lifecycle_check import CheckReport
     from pipelines.worker.options import BatchOptions
     from pipelines.worker.serve.options import ServeOptions
     from pipelines.worker.serve.repository import Host
     from pipelines.worker.serve.server import InferenceServer
+
+
+_READ_GPU_MEMORY = ("tensorrt",)
+"""Engines that take payloads in the GPU's memory."""
 
 
 class WorkerSpec(Protocol):
@@ -109,6 +122,50 @@ class _Further:
     detector: str
     size_wh: tuple[int, int] | None = None
     family: FamilyName | None = None
+
+
+def shm_server(
+    socket: Path, card: ModelCard, options: LaneOptions, readable: Callable[[LaneReader], None]
+) -> ShmServer:
+    """The worker's end of lanes over shared memory."""
+    from pipelines.transport.shm_server import ShmServer
+
+    return ShmServer(socket, card, options, readable)
+
+
+def rdma_server(
+    rdma: RdmaOptions, card: ModelCard, options: LaneOptions, readable: Callable[[LaneReader], None], engine: str
+) -> RdmaServer:
+    """The worker's end of lanes over RDMA. `engine` is its kind: one that reads frames in the GPU's memory gets them
+    there, if the options say so.
+
+    Raises:
+        LaneError: this machine lacks what they need.
+    """
+    from pipelines.transport.rdma import RdmaServer, device_verbs
+
+    return RdmaServer(rdma, card, options, readable, device_verbs(rdma), _rdma_memory(rdma, engine))
+
+
+def _rdma_memory(rdma: RdmaOptions, engine: str) -> Callable[[RegionLayout, int], WorkerMemory]:
+    """What frames land in."""
+    from pipelines.transport.rdma import HostMemory, device_trials
+
+    if rdma.memory == "host" or (rdma.memory == "auto" and engine not in _READ_GPU_MEMORY):
+        return HostMemory
+    if engine not in _READ_GPU_MEMORY:
+        raise LaneError(f"lane.rdma.memory: {rdma.memory} needs an engine on the GPU, not {engine}: use host")
+    from pipelines.transport.rdma_gpu import CudaMemory, GpuMemory
+    from pipelines.transport.rdma_probe import chosen
+    from pipelines.worker.engines.device import DeviceBytes
+
+    way: Literal["auto", "dmabuf", "peermem", "host"] = rdma.memory
+    if way == "auto":
+        way = chosen(device_trials(rdma, gethostbyname(rdma.host_and_port[0]))).kind
+    if way == "host":
+        return HostMemory
+    cuda = CudaMemory()
+    return lambda region, epoch: GpuMemory(region, epoch, cuda, way, DeviceBytes)
 
 
 def inference_server(worker: ServingSpec, own: Host, told: Callable[[str, str], None]) -> InferenceServer | None:

@@ -12,6 +12,7 @@ from app.config.document import Keys
 from app.config.load import Finding
 from app.config.sinks import GrpcSink, JsonlSink
 from app.config.worker import check_model
+from pipelines.transport.rdma_options import SECRET_BYTES
 
 if TYPE_CHECKING:
     from app.config.deployment import Config
@@ -33,6 +34,8 @@ def _worker(config: Config) -> Iterator[Finding]:
             yield ("lane", "grpc"), "is required for carrier grpc: name the server's address and the model"
         if config.worker.spawn:
             yield ("worker", "spawn"), "a lane over gRPC ends at a server of its own: set worker.spawn: false"
+    elif config.lane.carrier == "rdma":
+        yield from _rdma(config)
     elif not config.worker.spawn and config.worker.socket is None:
         yield ("worker", "socket"), "is required when the worker is not spawned: name the socket it listens on"
     for wire in ("grpc", "rest"):
@@ -40,6 +43,18 @@ def _worker(config: Config) -> Iterator[Finding]:
         if config.worker.spawn and listen is not None and listen.token is not None:
             sentence = "no secret travels to a spawned worker: run it on its own (worker.spawn: false), or use tls"
             yield ("worker", "serve", wire, "token"), sentence
+
+
+def _rdma(config: Config) -> Iterator[Finding]:
+    if config.lane.rdma is None:
+        yield ("lane", "rdma"), "is required for carrier rdma: name the worker's address and the shared secret"
+    elif len(config.lane.rdma.secret.get_secret_value().encode()) < SECRET_BYTES:
+        yield (
+            ("lane", "rdma", "secret"),
+            f"is too short: give both sides the same {SECRET_BYTES} characters or more (openssl rand -hex 16)",
+        )
+    if config.worker.spawn:
+        yield ("worker", "spawn"), "a lane over RDMA ends at a worker of its own: set worker.spawn: false"
 
 
 def _cameras(config: Config) -> Iterator[Finding]:

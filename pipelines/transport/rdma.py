@@ -18,9 +18,59 @@ A new attach has new memory, new keys and a new queue pair; closing the old ones
 still has them. Nothing is registered while no lane is attached.
 """
 
+from collections.abc import Sequence
+
+from pipelines.errors import LaneError
+from pipelines.transport.rdma_gpu import CudaMemory
 from pipelines.transport.rdma_link import RdmaLink
 from pipelines.transport.rdma_memory import HostMemory
 from pipelines.transport.rdma_options import RdmaOptions
+from pipelines.transport.rdma_probe import Trial, try_all
 from pipelines.transport.rdma_server import RdmaServer
+from pipelines.transport.rdma_verbs import Port, Verbs
 
-__all__ = ["HostMemory", "RdmaLink", "RdmaOptions", "RdmaServer"]
+__all__ = [
+    "HostMemory",
+    "Port",
+    "RdmaLink",
+    "RdmaOptions",
+    "RdmaServer",
+    "Trial",
+    "device_ports",
+    "device_trials",
+    "device_verbs",
+]
+
+
+def device_verbs(options: RdmaOptions) -> Verbs:
+    """This machine's RDMA devices.
+
+    Raises:
+        LaneError: pyverbs is not installed where this Python looks; says how to mend it.
+    """
+    try:
+        from pipelines.transport.rdma_pyverbs import PyVerbs
+    except ImportError as error:
+        raise LaneError(_no_pyverbs(error)) from error
+    return PyVerbs(options)
+
+
+def device_ports() -> Sequence[Port]:
+    """Every address that an RDMA device of this machine has. Raises LaneError as `device_verbs`."""
+    try:
+        from pipelines.transport.rdma_device import ports
+    except ImportError as error:
+        raise LaneError(_no_pyverbs(error)) from error
+    return list(ports())
+
+
+def device_trials(options: RdmaOptions, local_address: str) -> Sequence[Trial]:
+    """What works on the device that has this address, best way first. Raises LaneError as `device_verbs`."""
+    return list(try_all(device_verbs(options), local_address, CudaMemory))
+
+
+def _no_pyverbs(error: ImportError) -> str:
+    return (
+        f"RDMA needs pyverbs, which this Python does not find ({error}): install the distribution's python3-pyverbs "
+        "and let the virtual environment see it (docs/rdma.md)"
+    )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from pyverbs import enums as e
 from pyverbs.device import Context, PortAttr, get_device_list
@@ -12,23 +11,9 @@ from pyverbs.pyverbs_error import PyverbsError
 
 from pipelines.errors import LaneError
 from pipelines.transport.rdma_options import RdmaOptions
+from pipelines.transport.rdma_verbs import Port
 
 _MAX_GIDS = 256
-
-
-@dataclass(frozen=True, slots=True)
-class Port:
-    """One port of one device, with the address that a lane has on it."""
-
-    device: str
-    number: int
-    gid: str
-    gid_index: int
-    lid: int
-    mtu: int
-    active: bool
-    routed: bool
-    """RoCE v2: packets are UDP, and go where IP goes."""
 
 
 def find_port(options: RdmaOptions, local_address: str) -> Port:

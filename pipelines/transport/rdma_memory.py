@@ -38,6 +38,9 @@ class WorkerMemory(Protocol):
     def settle(self) -> None:
         """Called after notices came and before their payloads are used: makes them visible to the engine."""
 
+    def close(self) -> None:
+        """Nobody can write to it any more. What the reader still holds stays readable."""
+
 
 class HostMemory:
     """Headers and payloads in one piece of main memory."""
@@ -57,6 +60,9 @@ class HostMemory:
 
     def settle(self) -> None:
         """The receive's completion has done it."""
+
+    def close(self) -> None:
+        """The mappings go with the last view of them."""
 
 
 def dpu_memory(region: RegionLayout, epoch: int) -> LaneMemory:

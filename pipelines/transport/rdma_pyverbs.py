@@ -26,10 +26,10 @@ from pyverbs.qp import QP, QPAttr, QPCap, QPInitAttr
 from pyverbs.wr import SGE, RecvWR, SendWR
 
 from pipelines.errors import LaneError
-from pipelines.transport.rdma_device import Port, find_port
+from pipelines.transport.rdma_device import find_port
 from pipelines.transport.rdma_options import RdmaOptions
 from pipelines.transport.rdma_status import FLUSHED, SUCCESS, in_words
-from pipelines.transport.rdma_verbs import Completion, Endpoint, LocalRegion, Piece, RemoteRegion
+from pipelines.transport.rdma_verbs import Completion, Endpoint, LocalRegion, Piece, Port, RemoteRegion
 
 _SEND, _RECEIVE = 1, 2  # wr_id; a failed completion tells nothing else of its kind
 _PACKET_NUMBERS = 1 << 24

@@ -131,8 +131,11 @@ class RdmaServer:
         try:
             await self._prove(wire)
             asked = await self._asked(wire)
-            with closing(self._verbs.open(wire.local_address, asked.slots, _WRITES_PER_SLOT)) as pair:
-                await self._carry(wire, pair, asked)
+            with (
+                closing(self._memory(asked.region, asked.epoch)) as memory,
+                closing(self._verbs.open(wire.local_address, asked.slots, _WRITES_PER_SLOT)) as pair,
+            ):
+                await self._carry(wire, pair, memory, asked)
         except LaneError as error:
             self._refused += 1
             self._reason = str(error)
@@ -162,9 +165,8 @@ class RdmaServer:
         check_layout(asked)
         return asked
 
-    async def _carry(self, wire: Wire, pair: QueuePair, asked: RdmaAttach) -> None:
+    async def _carry(self, wire: Wire, pair: QueuePair, memory: WorkerMemory, asked: RdmaAttach) -> None:
         card = self._card
-        memory = self._memory(asked.region, asked.epoch)
         headers, payloads = memory.offer(pair)
         answers = memory.lane.answers
         local = pair.register(address_of(answers), len(answers), remote_write=False)

@@ -16,6 +16,21 @@ from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
+class Port:
+    """One port of one device, with the address that a lane has on it."""
+
+    device: str
+    number: int
+    gid: str
+    gid_index: int
+    lid: int
+    mtu: int
+    active: bool
+    routed: bool
+    """RoCE v2: packets are UDP, and go where IP goes."""
+
+
+@dataclass(frozen=True, slots=True)
 class Endpoint:
     """One queue pair, as its peer must know it."""
 
