@@ -364,6 +364,15 @@ async def test_answers_of_one_turn_travel_in_one_message(tmp_path: Path, later: 
                 assert writer.answered(*pair)
 
 
+async def test_answers_given_before_a_stop_still_go_out(lane: ShmLane) -> None:
+    publish(lane.writer, 1)
+    lane.reader.answer(await taken_from(lane.reader), AnswerCode.OK, NO_ROWS, 0, 0)
+    lane._serving.cancel()
+    await until(lambda: lane.events.losses)
+    assert lane.events.tasks_answered == [1]
+    assert lane.events.losses[0][0] == ()
+
+
 async def test_a_double_announcement_ends_the_lane(lane: ShmLane) -> None:
     publish(lane.writer, 1)
     taken = await taken_from(lane.reader)
