@@ -50,7 +50,7 @@ def run(config: WorkerDeployment, socket: Path, *, with_parent: bool, log: Bound
     models = Lifecycle(first, engine, config.worker.batch, candidates, lambda: server.lanes, server.set_card)
     models.warm()
     profile_ms = {size: round(ns / 1e6, 2) for size, ns in models.loop_statistics().profile_ns.items()}
-    log.info("worker.ready", model=engine.card.name, engine=config.worker.engine, batch_ms=profile_ms)
+    log.info("worker.ready", model=engine.card.name, engine=build_worker.title(engine), batch_ms=profile_ms)
     del engine  # the lifecycle's to free
     try:
         asyncio.run(_serve(models, server, _inference(config, models, log), control.control_path(socket), log))

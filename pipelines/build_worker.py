@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pipelines.transport.reader import LaneReader
     from pipelines.transport.region import RegionLayout
     from pipelines.transport.shm_server import ShmServer
+    from pipelines.worker.engines.tensorrt_options import TensorrtOptions
     from pipelines.worker.lifecycle_check import CheckReport
     from pipelines.worker.options import BatchOptions
     from pipelines.worker.serve.options import ServeOptions
@@ -38,6 +39,8 @@ class WorkerSpec(Protocol):
 
     @property
     def engine(self) -> str: ...
+    @property
+    def tensorrt(self) -> TensorrtOptions: ...
     @property
     def threads(self) -> int: ...
     @property
@@ -72,13 +75,33 @@ def engine(worker: WorkerSpec, model: ModelSpec) -> Engine:
 
     path = resolve(model.detector, size_wh=model.size_wh, family=model.family)
     threads = worker.threads or os.cpu_count() or 1
-    if worker.engine == "null":
+    kind = chosen_engine(worker)
+    if kind == "null":
         from pipelines.worker.engines.null import NullEngine
 
         return NullEngine(path, worker.batch.max_batch)
-    from pipelines.worker.engines.onnx import OnnxEngine
+    if kind == "tensorrt":
+        from pipelines.worker.engines.tensorrt import open_engine
 
-    return OnnxEngine(path, threads=threads, max_batch=worker.batch.max_batch)
+        return open_engine(path, worker.tensorrt, worker.batch.max_batch)
+    from pipelines.worker.engines.onnx import CPU, CUDA, OnnxEngine
+
+    providers = (CUDA,) if kind == "onnx-cuda" else (CPU,)
+    return OnnxEngine(path, threads=threads, providers=providers, max_batch=worker.batch.max_batch)
+
+
+def chosen_engine(worker: WorkerSpec) -> str:
+    """The engine's name; "auto" is settled by what is here: a device, then a library for it, else the CPU."""
+    if worker.engine != "auto":
+        return worker.engine
+    from pipelines.worker.engines.device_open import best_engine
+
+    return best_engine(worker.tensorrt.flavour)
+
+
+def title(engine: Engine) -> str:
+    """What runs where, for the log."""
+    return str(getattr(engine, "title", type(engine).__name__))
 
 
 def find_model(model: ModelSpec) -> tuple[Path, str]:

@@ -15,6 +15,7 @@ from app.observe.options import LogOptions
 from pipelines.errors import ConfigError
 from pipelines.model.options import FamilyName
 from pipelines.transport.options import LaneOptions
+from pipelines.worker.engines.tensorrt_options import TensorrtOptions
 from pipelines.worker.options import BatchOptions
 from pipelines.worker.serve.options import ServeOptions
 
@@ -53,9 +54,12 @@ class WorkerConfig(BaseModel, frozen=True, extra="forbid"):
     socket: Path | None = Field(
         None, description="Unix socket where DPU and worker meet; required when it is not spawned, else chosen."
     )
-    engine: Literal["onnx", "null"] = Field(
-        "onnx", description="onnx: ONNX Runtime; null: finds nothing, for measuring."
+    engine: Literal["auto", "tensorrt", "onnx-cuda", "onnx", "null"] = Field(
+        "auto",
+        description="tensorrt: TensorRT or TensorRT-RTX; onnx-cuda, onnx: ONNX Runtime on a GPU, on the CPU; "
+        "auto: the first of these that is here; null: finds nothing, for measuring.",
     )
+    tensorrt: TensorrtOptions = Field(TensorrtOptions(), description="How TensorRT plans are built and run.")
     threads: int = Field(0, ge=0, le=256, description="Threads of the engine; 0: one per core.")
     batch: BatchOptions = Field(BatchOptions(), description="How tasks become batches.")
     serve: ServeOptions = Field(ServeOptions(), description="The Open Inference Protocol, for clients that are no DPU.")

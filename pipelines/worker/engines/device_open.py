@@ -23,6 +23,21 @@ def open_device() -> Device:
     raise ModelError("; ".join(dict.fromkeys(reasons)))
 
 
+def best_engine(flavour: str) -> str:
+    """The best engine that can run here: "tensorrt", "onnx-cuda" or "onnx". `flavour`: as in TensorrtOptions."""
+    try:
+        open_device().close()
+    except ModelError:
+        return "onnx"
+    from pipelines.worker.engines.tensorrt_library import find
+
+    if find(None if flavour == "any" else flavour) is not None:  # type: ignore[arg-type]
+        return "tensorrt"
+    import onnxruntime
+
+    return "onnx-cuda" if "CUDAExecutionProvider" in onnxruntime.get_available_providers() else "onnx"
+
+
 def _pycuda() -> Device:
     from pipelines.worker.engines.device_pycuda import PycudaDevice
 
