@@ -91,11 +91,6 @@ class Repository:
         self._offered = {name: _Offered(reference) for name, reference in offered.items()}
         self._own_hidden = False
 
-    @property
-    def ready(self) -> bool:
-        """Everything that is loaded can be used."""
-        return not any(one.state is ModelState.LOADING for one in self._offered.values())
-
     def find(self, name: str, version: str) -> Host:
         """A model that can be used now.
 

@@ -59,7 +59,8 @@ class Service:
 
     @property
     def ready(self) -> bool:
-        return not self.stopping and self.repository.ready
+        """Takes work. Not a matter of single models: a lane must not go because another model is being loaded."""
+        return not self.stopping
 
     @property
     def regions(self) -> Regions:
