@@ -1,22 +1,26 @@
 """Which tasks run next, together, and which are refused because they would be late. Pure: time is an argument.
 
-Order: priority first; within one priority each camera's first waiting task before any camera's second (fairness), and
-earliest deadline first among equals. A batch is full at the size beyond which larger ones are no cheaper per task
-(BatchProfile.plateau); it starts when it is full, or when the engine is idle and waiting longer for company would take
-more than the hold or cost a deadline. What cannot end in time even alone is refused before it runs
-(Clockwork, OSDI 2020); the hold is bounded by measured batch times (Symphony, arXiv 2308.07470).
+Whenever the engine is idle: what cannot end in time even alone is refused before it runs (admission.py). Of the highest
+priority waiting, the batch is cut that lets the most end in time, earliest deadline first (cut.py); where not all of
+them can, cameras take turns (line.py); lower priorities fill what is left of it. A batch below the plateau is held back
+for a moment while company is near (window.py).
 
 Bound: `queue` tasks; beyond it the task of the lowest class with the latest deadline is refused as late.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from pipelines.values import Priority
+from pipelines.worker.admission import Admission
+from pipelines.worker.cut import Ruler, cut
+from pipelines.worker.line import Job, Turns, by_deadline, least_urgent_last
 from pipelines.worker.profile import BatchProfile
+from pipelines.worker.window import Arrivals, closes_ns
+
+__all__ = ["Batcher", "Decision", "Job", "Proposal"]
 
 T = TypeVar("T")
 
@@ -24,14 +28,15 @@ _PROBE_AFTER_NS = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Job(Generic[T]):
-    """One waiting task."""
+class Proposal(Generic[T]):
+    """What would run now. `start_ns`: when it should start; later than now: it is held back for company."""
 
-    item: T
-    camera: str
-    priority: Priority
-    deadline_ns: int
-    queued_ns: int
+    batch: tuple[Job[T], ...]
+    start_ns: int
+    latest_ns: int
+    """When it must start so that its tightest task ends in time."""
+    takes_ns: int
+    """What it probably takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,9 @@ class Batcher(Generic[T]):
         self._max_wait_ns = max_wait_ns
         self._queue = queue
         self._profile = profile
+        self._admission = Admission()
+        self._arrivals = Arrivals()
+        self._turns = Turns()
         self._jobs: list[Job[T]] = []
         self._started_ns: int | None = None
         self.peak = 0
@@ -58,65 +66,115 @@ class Batcher(Generic[T]):
     def __len__(self) -> int:
         return len(self._jobs)
 
+    @property
+    def ended_late(self) -> int:
+        """Tasks that were let run and ended after their deadline."""
+        return self._admission.ended_late
+
     def add(self, job: Job[T]) -> None:
         self._jobs.append(job)
+        self._arrivals.came(job.queued_ns)
         self.peak = max(self.peak, len(self._jobs))
 
     def poll(self, now_ns: int) -> Decision[T]:
         """Decide for an idle engine. Refused and started jobs leave the queue."""
-        late = self._refuse(now_ns)
-        if not self._jobs:
+        late = self.refuse(now_ns)
+        proposal = self.propose(now_ns)
+        if proposal is None:
             return Decision(late, (), None)
-        most = self._profile.plateau(self._max_batch)
-        ordered = _order(self._jobs)[:most]
-        size = self._size_in_time(ordered, now_ns)
-        if size == len(ordered) < most:
-            start_ns = self._start_ns(ordered, size)
-            if now_ns < start_ns:
-                return Decision(late, (), start_ns)
-        batch = tuple(ordered[:size])
-        self._started_ns = now_ns
-        chosen = {id(job) for job in batch}
-        self._jobs = [job for job in self._jobs if id(job) not in chosen]
-        return Decision(late, batch, None)
+        if now_ns < proposal.start_ns:
+            return Decision(late, (), proposal.start_ns)
+        self.start(proposal, now_ns)
+        return Decision(late, proposal.batch, None)
 
-    def _refuse(self, now_ns: int) -> tuple[Job[T], ...]:
-        soonest_ns = now_ns if self._probing(now_ns) else now_ns + self._profile.estimate_ns(1)
+    def ended(self, batch: Sequence[Job[T]], elapsed_ns: int, now_ns: int) -> None:
+        """A batch has run, in `elapsed_ns`: what is to be learned from it."""
+        self._profile.record(len(batch), elapsed_ns)
+        self._admission.ended(sum(job.deadline_ns < now_ns for job in batch))
+
+    # --- the three parts of a poll; with several models on one device, device.py calls them ------------------------
+
+    def refuse(self, now_ns: int) -> tuple[Job[T], ...]:
+        """Take out what cannot end in time, and what is too much."""
+        soonest_ns = now_ns + self._ruler(now_ns).needs_ns(1)
         late = [job for job in self._jobs if job.deadline_ns < soonest_ns]
+        if not late and len(self._jobs) <= self._queue:
+            return ()
         kept = [job for job in self._jobs if job.deadline_ns >= soonest_ns]
+        if not kept and self._probing(now_ns):
+            probe = max(late, key=lambda job: job.deadline_ns)
+            if probe.deadline_ns > now_ns:
+                late.remove(probe)
+                kept = [probe]
         if len(kept) > self._queue:
-            kept.sort(key=lambda job: (-job.priority, job.deadline_ns))
+            kept = least_urgent_last(kept)
             late += kept[self._queue :]
-            kept = kept[: self._queue]
-        self._jobs = kept
+        self._jobs = kept[: self._queue]
         return tuple(late)
 
+    def propose(self, now_ns: int) -> Proposal[T] | None:
+        """The batch to run next, or None when nothing waits."""
+        if not self._jobs:
+            return None
+        ruler = self._ruler(now_ns)
+        top = max(job.priority for job in self._jobs)
+        batch = self._best([job for job in self._jobs if job.priority is top], ruler, now_ns)
+        batch = self._filled(batch, ruler, now_ns)
+        tightest_ns = min(job.deadline_ns for job in batch)
+        latest_ns = int(tightest_ns - ruler.needs_ns(len(batch)))
+        start_ns = self._start_ns(batch, ruler, tightest_ns)
+        return Proposal(tuple(batch), start_ns, latest_ns, int(self._profile.expected_ns(len(batch))))
+
+    def start(self, proposal: Proposal[T], now_ns: int) -> None:
+        """The proposed batch runs now."""
+        batch = proposal.batch
+        self._started_ns = now_ns
+        risks = (self._profile.risk(len(batch), job.deadline_ns - now_ns) for job in batch)
+        self._admission.ran(len(batch), sum(risks))
+        self._turns.served(job.camera for job in batch)
+        chosen = {id(job) for job in batch}
+        self._jobs = [job for job in self._jobs if id(job) not in chosen]
+
+    # --- internals -------------------------------------------------------------------------------------------------
+
+    def _load(self, now_ns: int) -> float:
+        return min(1.0, self._arrivals.per_ns(now_ns) * self._profile.cost_ns(self._max_batch))
+
+    def _ruler(self, now_ns: int) -> Ruler:
+        return Ruler(self._profile, self._max_batch, self._admission.risk(self._load(now_ns)))
+
     def _probing(self, now_ns: int) -> bool:
-        """Nothing ran for a while: the measurements may be why, so take the next task whatever they say."""
+        """Nothing ran for a while: the measurements may be why, so take one task whatever they say."""
         return self._started_ns is None or now_ns - self._started_ns > _PROBE_AFTER_NS
 
-    def _size_in_time(self, ordered: list[Job[T]], now_ns: int) -> int:
-        """The largest prefix whose every member ends in time; at least 1."""
-        for size in range(len(ordered), 1, -1):
-            end_ns = now_ns + self._profile.estimate_ns(size)
-            if min(job.deadline_ns for job in ordered[:size]) >= end_ns:
-                return size
-        return 1
+    def _best(self, jobs: Sequence[Job[T]], ruler: Ruler, now_ns: int) -> list[Job[T]]:
+        """The best batch of jobs of one class."""
+        ordered = by_deadline(jobs)
+        possible = max(1, ruler.servable([job.deadline_ns - now_ns for job in ordered]))
+        if possible < len(ordered):
+            ordered = self._turns.fair(ordered, possible)
+        found = cut(self._profile, ruler, [job.deadline_ns - now_ns for job in ordered], self._load(now_ns))
+        return ordered[found.first : found.first + found.size]
 
-    def _start_ns(self, ordered: list[Job[T]], size: int) -> int:
-        """When this batch must start at the latest, company or not."""
-        oldest_ns = min(job.queued_ns for job in ordered)
-        deadline_ns = min(job.deadline_ns for job in ordered)
-        hold_ns = min(self._max_wait_ns, self._profile.estimate_ns(1))
-        return min(oldest_ns + hold_ns, deadline_ns - self._profile.estimate_ns(size + 1))
+    def _filled(self, batch: list[Job[T]], ruler: Ruler, now_ns: int) -> list[Job[T]]:
+        """The batch with others that fit in without harm, up to the next size that pays."""
+        if len(batch) == len(self._jobs) or len(batch) >= self._max_batch:
+            return batch
+        chosen = {id(job) for job in batch}
+        others = [job for job in least_urgent_last(self._jobs) if id(job) not in chosen]
+        tightest_ns = min(job.deadline_ns for job in batch) - now_ns
+        for size in reversed(range(len(batch) + 1, min(self._max_batch, len(self._jobs)) + 1)):
+            needs_ns = ruler.needs_ns(size)
+            if needs_ns > tightest_ns:
+                continue
+            fitting = [job for job in others if job.deadline_ns - now_ns >= needs_ns]
+            if len(fitting) >= size - len(batch):
+                return batch + fitting[: size - len(batch)]
+        return batch
 
-
-def _order(jobs: list[Job[T]]) -> list[Job[T]]:
-    by_deadline = sorted(jobs, key=lambda job: (-job.priority, job.deadline_ns))
-    rank: Counter[tuple[Priority, str]] = Counter()
-    keyed = []
-    for position, job in enumerate(by_deadline):
-        turn = rank[job.priority, job.camera]
-        rank[job.priority, job.camera] += 1
-        keyed.append(((-job.priority, turn, position), job))
-    return [job for _, job in sorted(keyed, key=lambda pair: pair[0])]
+    def _start_ns(self, batch: Sequence[Job[T]], ruler: Ruler, tightest_ns: int) -> int:
+        size = len(batch)
+        if size < len(self._jobs) or size >= self._profile.plateau(self._max_batch):
+            return 0
+        hold_ns = min(job.queued_ns for job in batch) + self._max_wait_ns
+        return closes_ns(self._arrivals, self._profile, size, int(min(hold_ns, tightest_ns - ruler.needs_ns(size + 1))))

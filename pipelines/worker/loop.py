@@ -21,6 +21,7 @@ from pipelines.errors import DeviceLost, EngineError
 from pipelines.values import F32, AnswerCode, ColorMatrix, ColorRange, PixelFormat
 from pipelines.worker.batcher import Batcher, Job
 from pipelines.worker.options import BatchOptions
+from pipelines.worker.plateau import doublings
 from pipelines.worker.profile import BatchProfile
 
 _WARM_RUNS = 3
@@ -42,7 +43,11 @@ class WorkerStatistics:
     waiting: int
     peak_waiting: int
     profile_ns: dict[int, int]
-    """{batch size: measured time within which it ends}"""
+    """{batch size: measured time within which 99 of 100 end}"""
+    plateau: int = 0
+    """The batch worth waiting for."""
+    ended_late: int = 0
+    """Tasks that were let run and ended after their deadline."""
 
 
 class WorkerLoop:
@@ -52,8 +57,9 @@ class WorkerLoop:
         self._engine = engine
         self._options = options
         self._profile = BatchProfile()
+        self._largest = min(options.max_batch, engine.max_batch)
         self._batcher: Batcher[_Work] = Batcher(
-            min(options.max_batch, engine.max_batch), int(options.max_wait_ms * 1e6), options.queue, self._profile
+            self._largest, int(options.max_wait_ms * 1e6), options.queue, self._profile
         )
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="engine")
         self._news = asyncio.Event()
@@ -68,9 +74,8 @@ class WorkerLoop:
         card = self._engine.card
         blank = np.full(card.payload_bytes, 128, np.uint8)
         color = affine(card, ColorRange.LIMITED, ColorMatrix.BT601)
-        largest = min(self._options.max_batch, self._engine.max_batch)
-        for size in sorted({largest, *(1 << n for n in range(largest.bit_length()))}):
-            for run in range(_WARM_RUNS):
+        for run in range(_WARM_RUNS):  # in rounds: what slows the machine for a moment slows all sizes alike
+            for size in doublings(self._largest):
                 started_ns = time.monotonic_ns()
                 self._engine.infer([blank] * size, np.stack([color] * size))
                 if run:  # the first one allocates
@@ -105,7 +110,7 @@ class WorkerLoop:
             for job in decision.late:
                 self._answer(job.item, AnswerCode.LATE)
             if decision.batch:
-                await self._run_batch([job.item for job in decision.batch])
+                await self._run_batch(decision.batch)
                 continue
             await self._wait(decision.wake_ns)
 
@@ -114,7 +119,13 @@ class WorkerLoop:
 
     def statistics(self) -> WorkerStatistics:
         return WorkerStatistics(
-            dict(self._answers), dict(self._batches), len(self._batcher), self._batcher.peak, self._profile.table()
+            dict(self._answers),
+            dict(self._batches),
+            len(self._batcher),
+            self._batcher.peak,
+            self._profile.table(),
+            self._profile.plateau(self._largest),
+            self._batcher.ended_late,
         )
 
     # --- internals -------------------------------------------------------------------------------------------------
@@ -128,8 +139,9 @@ class WorkerLoop:
             return
         self._news.clear()
 
-    async def _run_batch(self, works: Sequence[_Work]) -> None:
+    async def _run_batch(self, batch: Sequence[Job[_Work]]) -> None:
         started_ns = time.monotonic_ns()
+        works = [job.item for job in batch]
         payloads = [work.taken.payload for work in works]
         color = np.stack([self._color(work.taken) for work in works])
         running = asyncio.get_running_loop().run_in_executor(self._thread, self._engine.infer, payloads, color)
@@ -146,7 +158,7 @@ class WorkerLoop:
             self._fail(works, AnswerCode.ENGINE_FAILED)
             return
         finished_ns = time.monotonic_ns()
-        self._profile.record(len(works), finished_ns - started_ns)
+        self._batcher.ended(batch, finished_ns - started_ns, finished_ns)
         self._batches[len(works)] += 1
         for work, answer in zip(works, rows, strict=True):
             self._answers[AnswerCode.OK] += 1
