@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import statistics
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -35,7 +34,7 @@ from pipelines.model.atomic import write_atomically
 from pipelines.model.graph import load
 from pipelines.model.runtime import Runner
 from pipelines.model.split_chain import MANIFEST, PARTS, Chain
-from pipelines.model.split_cost import CostOptions, Verdict, cost
+from pipelines.model.split_cost import CostOptions, Verdict, cost, fair_shares
 from pipelines.model.split_graph import PartPlan, Plan, Wiring, extract, plan
 from pipelines.model.split_norm import normalisation
 from pipelines.model.split_propose import MOST_TENSORS, node_times_ns, propose
@@ -54,7 +53,7 @@ class SplitOptions(BaseModel, frozen=True, extra="forbid"):
     shapes: dict[str, tuple[int, ...]] = Field({}, description="Shape of each input with free sides.")
     batch: int = Field(1, ge=1, le=64, description="First side of inputs, where it is free.")
     cost: CostOptions = Field(CostOptions(), description="Link and worker.")
-    runs: int = Field(20, ge=3, le=1000, description="Runs that a time is the median of.")
+    runs: int = Field(20, ge=3, le=1000, description="Runs that a time is the fastest of.")
     tolerance: float = Field(
         1e-4, gt=0, description="Largest difference of chain and whole, as a share of the output's largest value."
     )
@@ -84,7 +83,7 @@ class SplitReport:
     difference: float
     """Largest absolute difference between chain and whole."""
     times_ns: Mapping[str, int]
-    """Median on this machine, one thread: whole, pre, main, post."""
+    """Fastest on this machine, one thread: whole, pre, main, post."""
     verdict: Verdict
     normalisation: str
     proposed: bool
@@ -148,7 +147,7 @@ def _open(source: Path, options: SplitOptions, values: Path | None) -> _Work:
 
 
 def _propose(work: _Work) -> Plan:
-    whole_ns = _median_ns({"whole": (work.whole, work.samples[0])}, _FEW_RUNS)["whole"]
+    whole_ns = _fastest_ns({"whole": (work.whole, work.samples[0])}, _FEW_RUNS)["whole"]
     times_ns = node_times_ns(work.model, work.samples[0], whole_ns)
     found = propose(work.wiring, work.seen, times_ns, work.options.cost)
     if found is None:
@@ -189,13 +188,14 @@ def _check(work: _Work, chain: Chain) -> float:
 
 def _report(work: _Work, cut: Plan, parts: Mapping[str, _Part], difference: float, proposed: bool) -> SplitReport:
     timed = {name: (part.runner, {edge: work.seen[edge] for edge in part.plan.inputs}) for name, part in parts.items()}
-    times_ns = _median_ns({"whole": (work.whole, work.samples[0])} | timed, work.options.runs)
-    on_dpu_ns = times_ns.get("pre", 0) + times_ns.get("post", 0)
+    times_ns = _fastest_ns({"whole": (work.whole, work.samples[0])} | timed, work.options.runs)
     up, down = cut.main.inputs, cut.main.outputs
     whole_up, whole_down = _bytes(work, work.wiring.inputs), _bytes(work, work.wiring.outputs)
+    shares = fair_shares(times_ns)
+    on_dpu_ns = shares.get("pre", 0) + shares.get("post", 0)
     verdict = Verdict(
         cost(work.options.cost, 0, times_ns["whole"], whole_up, whole_down),
-        cost(work.options.cost, on_dpu_ns, times_ns["main"], _bytes(work, up), _bytes(work, down)),
+        cost(work.options.cost, on_dpu_ns, shares["main"], _bytes(work, up), _bytes(work, down)),
         work.options.cost.least_gain,
     )
     return SplitReport(
@@ -229,8 +229,8 @@ def _said(report: SplitReport, options: CostOptions) -> str:
     return f"{report.verdict} at {options.link_gbit_s:g} Gbit/s and a worker {options.worker_speedup:g} times as fast"
 
 
-def _median_ns(timed: Mapping[str, tuple[Runner, Feeds]], runs: int) -> dict[str, int]:
-    """Median time of each, taken in turn: what slows the machine for a while slows all of them."""
+def _fastest_ns(timed: Mapping[str, tuple[Runner, Feeds]], runs: int) -> dict[str, int]:
+    """The fastest run of each, taken in turn: what slows the machine for a while is not the model's."""
     times: dict[str, list[int]] = {name: [] for name in timed}
     for run in range(runs + 1):
         for name, (runner, feeds) in timed.items():
@@ -238,7 +238,7 @@ def _median_ns(timed: Mapping[str, tuple[Runner, Feeds]], runs: int) -> dict[str
             runner.run(feeds)
             if run:  # the first one allocates
                 times[name].append(time.perf_counter_ns() - began_ns)
-    return {name: int(statistics.median(taken)) for name, taken in times.items()}
+    return {name: min(taken) for name, taken in times.items()}
 
 
 def _write(target: Path, work: _Work, parts: Mapping[str, _Part], report: SplitReport) -> None:

@@ -9,6 +9,7 @@ Times are measured on this machine, one thread, and taken for the DPU's; the wor
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pydantic import BaseModel, Field
@@ -75,3 +76,14 @@ def cost(options: CostOptions, dpu_ns: float, here_ns: float, up_bytes: int, dow
     """`here_ns`: what the worker's share takes on this machine."""
     link_ns = (up_bytes + down_bytes) * 8 / options.link_gbit_s
     return Cost(int(dpu_ns), int(here_ns / options.worker_speedup), up_bytes, down_bytes, int(link_ns))
+
+
+def fair_shares(times_ns: Mapping[str, int]) -> dict[str, float]:
+    """Times of the parts that together take at least as long as the whole, whose nodes they run.
+
+    Parts may take longer than the whole (what onnxruntime can no longer fuse); they cannot take less, but for noise,
+    and noise must not make a cut pay.
+    """
+    parts = {name: float(taken) for name, taken in times_ns.items() if name != "whole"}
+    factor = max(1.0, times_ns["whole"] / max(sum(parts.values()), 1.0))
+    return {name: taken * factor for name, taken in parts.items()}

@@ -17,7 +17,7 @@ from pipelines.model.graph import load
 from pipelines.model.runtime import Runner
 from pipelines.model.split import SplitOptions, SplitReport, split
 from pipelines.model.split_chain import Chain, Part, open_chain
-from pipelines.model.split_cost import Cost, CostOptions, Verdict, cost
+from pipelines.model.split_cost import Cost, CostOptions, Verdict, cost, fair_shares
 from pipelines.model.split_graph import Wiring, plan
 from pipelines.model.split_propose import propose
 from pipelines.model.split_shape import Array, Feeds, made_up, pinned
@@ -270,6 +270,11 @@ def test_costs_add_up() -> None:
     assert Verdict(way, half, 0.05).gain == pytest.approx(0.5)
     assert Verdict(way, half, 0.05).pays
     assert not Verdict(way, way, 0.05).pays
+
+
+def test_noise_does_not_make_a_cut_pay() -> None:
+    assert fair_shares({"whole": 100, "main": 80, "post": 10}) == pytest.approx({"main": 800 / 9, "post": 100 / 9})
+    assert fair_shares({"whole": 100, "main": 80, "post": 30}) == {"main": 80, "post": 30}
 
 
 def test_the_proposal_is_the_best_of_all_pairs(tmp_path: Path) -> None:
