@@ -46,7 +46,8 @@ def run(config: WorkerDeployment, socket: Path, *, with_parent: bool, log: Bound
     candidates = Candidates(config)
     first = candidates.first()
     engine = candidates.open(first)
-    server = lane_servers(socket, engine.card, config.lane, config.worker.engine, lambda lane: models.collect(lane))
+    kind = build_worker.chosen_engine(config.worker)
+    server = lane_servers(socket, engine.card, config.lane, kind, lambda lane: models.collect(lane))
     models = Lifecycle(first, engine, config.worker.batch, candidates, lambda: server.lanes, server.set_card)
     models.warm()
     profile_ms = {size: round(ns / 1e6, 2) for size, ns in models.loop_statistics().profile_ns.items()}
