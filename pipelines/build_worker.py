@@ -84,7 +84,8 @@ def engine(worker: WorkerSpec, model: ModelSpec) -> Engine:
         from pipelines.worker.engines.tensorrt import open_engine
 
         return open_engine(path, worker.tensorrt, worker.batch.max_batch)
-    from pipelines.worker.engines.onnx import CPU, CUDA, OnnxEngine
+    from pipelines.worker.engines.folded import CPU
+    from pipelines.worker.engines.onnx import CUDA, OnnxEngine
 
     providers = (CUDA,) if kind == "onnx-cuda" else (CPU,)
     return OnnxEngine(path, threads=threads, providers=providers, max_batch=worker.batch.max_batch)

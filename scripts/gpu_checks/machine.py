@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
 from pipelines.errors import FramegateError
+from pipelines.worker.engines.tensorrt_library import Flavour, find, named_capabilities
 from scripts.gpu_checks.subject import Figures
 
 _PACKAGES = ("numpy", "onnx", "onnxruntime", "onnxruntime-gpu", "cuda-bindings", "pycuda", "torch", "tensorrt")
@@ -16,11 +17,10 @@ _PACKAGES = ("numpy", "onnx", "onnxruntime", "onnxruntime-gpu", "cuda-bindings",
 
 def describe() -> Figures:
     """Facts for the report."""
-    from pipelines.worker.engines.tensorrt_library import find, named_capabilities
-
-    libraries = {}
-    for flavour in ("tensorrt", "rtx"):
-        library = find(flavour)  # type: ignore[arg-type]
+    libraries: Figures = {}
+    flavours: tuple[Flavour, ...] = ("tensorrt", "rtx")
+    for flavour in flavours:
+        library = find(flavour)
         libraries[flavour] = (
             None if library is None else {"version": library.version, "builds_for": named_capabilities(library)}
         )
@@ -46,7 +46,7 @@ def rate_tflop_s(half: bool) -> float | None:
     side, kind = 8192, torch.float16 if half else torch.float32
     torch.backends.cuda.matmul.allow_tf32 = False
     left, right = (torch.randn(side, side, device="cuda", dtype=kind) for _ in range(2))
-    times = []
+    times: list[float] = []
     for _ in range(6):
         before, after = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         before.record()

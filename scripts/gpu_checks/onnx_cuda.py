@@ -24,7 +24,7 @@ def check(settings: Settings) -> Figures:
     worst_score = worst_box = 0.0
     sizes = {}
     for size in buckets(settings.max_batch):
-        times = []
+        times: list[float] = []
         until = time.monotonic() + settings.seconds / 4
         while time.monotonic() < until or len(times) < 5:
             started = time.perf_counter()

@@ -52,7 +52,8 @@ def check(subject: Subject, copy_gb_s: float, tflop_s: float | None) -> Figures:
 
 def _times(engine: DeviceEngine, payloads: list[U8], size: int, seconds: float) -> list[tuple[float, float, float]]:
     """(wall, upload, compute) of single batches, ms; the wall clock includes the host's part."""
-    color, out = colors(engine.card, size), []
+    color = colors(engine.card, size)
+    out: list[tuple[float, float, float]] = []
     until = time.monotonic() + seconds
     while time.monotonic() < until or len(out) < _LEAST_RUNS:
         batch = [payloads[(len(out) + i) % len(payloads)] for i in range(size)]

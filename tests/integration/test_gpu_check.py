@@ -17,9 +17,8 @@ from pipelines.model.fold import fold
 from pipelines.model.options import FoldOptions
 from pipelines.worker.engines import device_open
 from scripts.gpu_checks import __main__ as gpu_check
-from scripts.gpu_checks import numerics
+from scripts.gpu_checks import numerics, report
 from scripts.gpu_checks.flops import count_flops
-from scripts.gpu_checks.report import failures, passed
 from tests.fakes.detector import save_detector
 
 ROOT = Path(__file__).parents[2]
@@ -41,8 +40,8 @@ def test_the_fake_device_passes_from_end_to_end(model: Path, tmp_path: Path) -> 
     environ = {"PYTHON": sys.executable, "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
     done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=110)
     assert done.returncode == 0, done.stdout + done.stderr
-    report = json.loads((tmp_path / "report.json").read_text())
-    fake = report["engines"]["fake"]
+    found = json.loads((tmp_path / "report.json").read_text())
+    fake = found["engines"]["fake"]
     assert {name for name, value in fake.items() if isinstance(value, dict) and value["ok"]} == {
         "numerics",
         "copies",
@@ -68,24 +67,24 @@ def test_without_a_gpu_each_engine_says_why_it_is_not_here(
     monkeypatch.setattr(device_open, "_bindings", nothing)
     report_file = tmp_path / "report.json"
     code = gpu_check.main(["--model", str(model), "--engines", "tensorrt", "torch", "--json", str(report_file)])
-    report = json.loads(report_file.read_text())
+    found = json.loads(report_file.read_text())
     assert code == 3
-    assert not passed(report)
-    assert set(report["engines"]) == {"tensorrt", "torch", "onnx-cuda"}
-    assert all(report["engines"][name]["absent"] for name in ("tensorrt", "torch"))
+    assert not report.passed(found)
+    assert set(found["engines"]) == {"tensorrt", "torch", "onnx-cuda"}
+    assert all(found["engines"][name]["absent"] for name in ("tensorrt", "torch"))
 
 
 def test_a_failed_check_fails_the_report(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(numerics, "differences", lambda rows, expected: (0.5, float(np.abs(rows - expected).max())))
     for module in ("copies", "speed", "replay", "killed"):
         monkeypatch.setattr(getattr(gpu_check, module), "check", lambda *_: {"ok": True, "pinned_gb_s": 1.0})
-    monkeypatch.setattr(gpu_check.report, "table", lambda _: "")
+    monkeypatch.setattr(report, "table", lambda _: "")
     report_file = tmp_path / "report.json"
     code = gpu_check.main(
         ["--device", "fake", "--model", str(model), "--max-batch", "1", "--seconds", "0", "--json", str(report_file)]
     )
     assert code == 1
-    assert failures(json.loads(report_file.read_text())) == ["fake: numerics"]
+    assert report.failures(json.loads(report_file.read_text())) == ["fake: numerics"]
 
 
 def test_arithmetic_is_counted_from_the_convolutions(tmp_path: Path) -> None:

@@ -78,11 +78,11 @@ class OnnxEngine:
             if payload.nbytes != target.nbytes:
                 raise EngineError(f"payload of {payload.nbytes} bytes: {self._card.name} wants {target.nbytes}")
             np.copyto(target, payload.reshape(target.shape))
-        feeds = {PLANES: self._batch[:count], COLOR: np.ascontiguousarray(color, np.float32)}
+        planes, color = self._batch[:count], np.ascontiguousarray(color, np.float32)
         try:
             if self._bound is not None:
-                return self._bound.run(feeds[PLANES], feeds[COLOR])
-            rows = self._session.run([DETECTIONS], feeds)[0]
+                return self._bound.run(planes, color)
+            rows = self._session.run([DETECTIONS], {PLANES: planes, COLOR: color})[0]
         except Exception as error:  # onnxruntime's exceptions share no base of their own
             raise EngineError(f"{self._card.name}: {first_line(error)}") from error
         return np.asarray(rows, np.float32)

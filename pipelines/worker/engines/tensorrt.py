@@ -76,7 +76,7 @@ class TensorrtProgram:
         if self._engine is None:
             said = "; ".join(self._messages[-3:]) or "no reason"
             raise ModelError(f"{plan.path}: {library.title} refuses this plan: {said}")
-        check_tensors(engine_tensors(self._engine), card)
+        check_tensors(engine_tensors(library, self._engine), card)
         self._precision = "+".join(sorted(plan.description.precision))
         self._compiled = plan.path.with_suffix(".compiled")
         self._runtime_cache: Any = None
@@ -152,7 +152,7 @@ class TensorrtContext:
 def _logger(library: Library, messages: list[str]) -> Any:
     """Keeps the library's errors; the last 32 of them."""
 
-    class Logger(library.trt.ILogger):  # type: ignore[misc]
+    class Logger(library.trt.ILogger):  # type: ignore[misc,name-defined]
         def __init__(self) -> None:
             library.trt.ILogger.__init__(self)
 

@@ -146,7 +146,7 @@ def _errors(parser: Any) -> str:
 def _logger(library: Library, messages: list[str]) -> Any:
     """Keeps what the library says of errors; nothing reaches our stdout."""
 
-    class Logger(library.trt.ILogger):  # type: ignore[misc]
+    class Logger(library.trt.ILogger):  # type: ignore[misc,name-defined]
         def __init__(self) -> None:
             library.trt.ILogger.__init__(self)
 
@@ -160,7 +160,7 @@ def _logger(library: Library, messages: list[str]) -> Any:
 def _monitor(library: Library) -> Any:
     """Tells of phases as they start, with their steps."""
 
-    class Monitor(library.trt.IProgressMonitor):  # type: ignore[misc]
+    class Monitor(library.trt.IProgressMonitor):  # type: ignore[misc,name-defined]
         def __init__(self) -> None:
             library.trt.IProgressMonitor.__init__(self)
 

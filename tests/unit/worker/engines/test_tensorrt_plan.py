@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -55,13 +56,13 @@ def test_a_description_of_another_shape_is_refused() -> None:
         ({"profile": Profile(max_batch=16)}, "profile"),
     ],
 )
-def test_a_plan_for_something_else_says_what_differs(other: dict[str, object], said: str) -> None:
+def test_a_plan_for_something_else_says_what_differs(other: dict[str, Any], said: str) -> None:
     with pytest.raises(ModelError, match=said):
         require_key(KEY, replace(KEY, **other))
 
 
 def test_every_part_of_the_key_makes_another_file() -> None:
-    others = {
+    others: dict[str, Any] = {
         "model_sha256": "cd" * 32,
         "flavour": "tensorrt",
         "version": "2",
