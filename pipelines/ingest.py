@@ -183,7 +183,7 @@ class Pump:
         ended = False
         try:
             while not self._stop.is_set():
-                packet = stream.read()
+                packet = stream.read(packets.sleeping)
                 if packet is None:
                     ended = True
                     break

@@ -76,6 +76,11 @@ class PacketPath:
         return self._parts.gate.decoding and not self._shed
 
     @property
+    def sleeping(self) -> bool:
+        """Nobody waits for the next packet: it may come a little later."""
+        return self._decoder is None and not self._parts.gate.decoding
+
+    @property
     def gate(self) -> PacketGate:
         return self._parts.gate
 

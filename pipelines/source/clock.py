@@ -6,6 +6,7 @@ smallest offset of late is the constant, what a packet has above it is its lag, 
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from dataclasses import dataclass
 from fractions import Fraction
@@ -21,6 +22,8 @@ DRIFT_SPAN_NS = 20_000_000_000
 """Two minima this far apart say something about drift; nearer ones only about jitter."""
 MAX_LAG_NS = 10_000_000_000
 """More than the socket buffers hold: the stream's clock was set back."""
+FLOOR_NS = 200_000_000
+"""Older minima are compared so often: in between, the steepest drift moves them by 0.1 ms."""
 JUMP_NS = 1_000_000_000
 """Reordered B-frames lie less than this behind their neighbours."""
 REORDER_PACKETS = 8
@@ -47,7 +50,7 @@ class PtsUnwrapper:
     def unwrap(self, pts: int) -> int:
         """The next timestamp of the stream, in the order of the stream."""
         value = pts + self._offset
-        if self._last is not None:
+        if self._last is not None and abs(value - self._last) > self._tolerance:
             for wrap in _WRAPS:
                 for turn in (wrap, -wrap):  # -wrap: a reordered packet from before the wrap
                     if abs(value + turn - self._last) <= self._tolerance:
@@ -95,6 +98,8 @@ class ArrivalClock:
         self._behind = 0
         self._arrival_ns = 0
         self._drift = 0.0
+        self._floor: tuple[int, int] | None = None
+        """Smallest offset of all buckets but the newest, and until when it may be used."""
         self.lag_ns = 0
         """Of the last packet."""
         self.jumps = 0
@@ -123,6 +128,7 @@ class ArrivalClock:
 
     def _relearn(self) -> None:
         self._buckets.clear()
+        self._floor = None
         self._behind = 0
         self._drift = 0.0
         self.jumps += 1
@@ -139,7 +145,17 @@ class ArrivalClock:
         """The offset of a packet that did not wait, at this moment."""
         if not self._buckets:
             return None
-        return min(b.offset_ns + round(self._drift * (now_ns - b.at_ns)) for b in self._buckets)
+        newest = self._drifted(self._buckets[-1], now_ns)
+        if len(self._buckets) == 1:
+            return newest
+        if self._floor is None or now_ns >= self._floor[1]:
+            older = itertools.islice(self._buckets, len(self._buckets) - 1)
+            self._floor = min(self._drifted(bucket, now_ns) for bucket in older), now_ns + FLOOR_NS
+        return min(newest, self._floor[0])
+
+    def _drifted(self, bucket: _Bucket, now_ns: int) -> int:
+        """The bucket's offset, as it would be now."""
+        return bucket.offset_ns + round(self._drift * (now_ns - bucket.at_ns))
 
     def _remember(self, now_ns: int, offset_ns: int) -> None:
         last = self._buckets[-1] if self._buckets else None
@@ -148,6 +164,7 @@ class ArrivalClock:
                 self._buckets.popleft()
             self._buckets.append(_Bucket(now_ns, now_ns, offset_ns))
             self._drift = self._slope()
+            self._floor = None
         elif offset_ns < last.offset_ns:
             last.at_ns, last.offset_ns = now_ns, offset_ns
 

@@ -189,8 +189,8 @@ def _open(like: av.VideoCodecContext) -> av.VideoCodecContext:
     """A context with one thread: slice and frame threads deadlock among many decoders, and add latency."""
     codec = cast(av.VideoCodecContext, av.CodecContext.create(like.codec, "r"))
     codec.extradata = like.extradata
-    codec.width, codec.height = like.width, like.height  # MPEG-4's cousins and raw video do not say this in band
-    codec.pix_fmt = like.pix_fmt
+    if like.pix_fmt:  # MPEG-4's cousins and raw video do not say this in band
+        codec.width, codec.height, codec.pix_fmt = like.width, like.height, like.pix_fmt
     codec.thread_count = 1
     codec.thread_type = ThreadType.NONE
     codec.flags |= Flags.copy_opaque | Flags.output_corrupt

@@ -1,4 +1,8 @@
-"""RTSP cameras: rtsp:// and rtsps://, H.264 and H.265, over FFmpeg's client (RFC 2326, RFC 6184, RFC 7798)."""
+"""RTSP cameras: rtsp:// and rtsps://, H.264 and H.265.
+
+Over TCP by our own client (rtsp_tcp.py), which is cheap while a camera sleeps; over UDP, and where a camera wants what
+that one does not speak, by FFmpeg's (ADR 6).
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,9 @@ from pipelines.source.clock import ArrivalClock, FrameInterval, PtsUnwrapper, to
 from pipelines.source.decoder import DecoderOptions
 from pipelines.source.interrupt import Interruptible
 from pipelines.source.redact import redact
+from pipelines.source.rtsp_session import NotSpoken, RtspSession
+from pipelines.source.rtsp_tcp import TcpStream, tls_context
+from pipelines.source.rtsp_wire import Wire
 from pipelines.source.stream import AvStream, Now, open_container
 from pipelines.values import Packet
 
@@ -36,6 +43,12 @@ class RtspOptions(BaseModel, frozen=True, extra="forbid"):
         default=0.5,
         gt=0,
         description="Most seconds of stream an open looks at to learn size and frame rate; the packets are not lost.",
+    )
+    asleep_read_s: float = Field(
+        default=0.1,
+        ge=0,
+        le=1,
+        description="tcp only: packets of a sleeping camera are taken this often, s. Saves CPU; wakes so much later.",
     )
     tls_verify: bool = Field(
         default=True,
@@ -65,7 +78,8 @@ class RtspSource:
         self._options = options or RtspOptions()
         self._name = name
         self._now = now
-        self._guard = Interruptible(name)
+        self._guard: Interruptible | Wire = Wire()
+        self._by_ffmpeg = self._options.transport == "udp"
 
     @property
     def paced(self) -> bool:
@@ -76,8 +90,13 @@ class RtspSource:
         """For people: redacted."""
         return redact(self._url)
 
-    def open(self) -> RtspStream:
+    def open(self) -> RtspStream | TcpStream:
         """Connect, log in, start playing. Blocks at most `open_timeout_s`, in one thread at a time."""
+        if not self._by_ffmpeg:
+            try:
+                return self._open_tcp()
+            except NotSpoken:
+                self._by_ffmpeg = True
         self._guard = guard = Interruptible(self._name)
         container = open_container(self._url, guard, self._av_options(), self._options.open_timeout_s)
         return RtspStream(container, guard, self._url, self._ledger, self._options.decoder, self._now)
@@ -85,6 +104,32 @@ class RtspSource:
     def interrupt(self) -> None:
         """End a running `open`, and if it is through, the stream it returned. A later open starts afresh."""
         self._guard.interrupt()
+
+    def _open_tcp(self) -> TcpStream:
+        options = self._options
+        self._guard = wire = Wire()
+        session = RtspSession(wire, tls_context(options.tls_verify, options.ca_file))
+        start_s = time.monotonic()
+        try:
+            video = session.open(self._url, start_s + options.open_timeout_s)
+        except (OSError, SourceError, ValueError) as error:
+            session.close()
+            if isinstance(error, NotSpoken):
+                raise
+            if wire.interrupted:
+                raise SourceError("interrupted") from None
+            seconds = time.monotonic() - start_s
+            raise SourceError(redact(f"cannot open, after {seconds:.1f} s: {_said(error)}", self._url)) from None
+        return TcpStream(
+            session,
+            video,
+            self._url,
+            self._ledger,
+            options.decoder,
+            options.read_timeout_s,
+            options.asleep_read_s,
+            self._now,
+        )
 
     def _av_options(self) -> dict[str, str]:
         options = {
@@ -100,8 +145,13 @@ class RtspSource:
         return options
 
 
+def _said(error: Exception) -> str:
+    """An operating system's error in its own words, without the number."""
+    return error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+
+
 class RtspStream(AvStream):
-    """One connection to one camera."""
+    """One connection to one camera, by FFmpeg."""
 
     def __init__(
         self,
@@ -125,7 +175,7 @@ class RtspStream(AvStream):
         """How long the last packet lay in the socket before it was read."""
         return self._clock.lag_ns
 
-    def read(self) -> Packet:
+    def read(self, patient: bool = False) -> Packet:
         """The next packet. Never returns None: a camera has no end, so a closed connection is an error."""
         packet = self._next()
         now_ns = self._now()

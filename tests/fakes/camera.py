@@ -75,7 +75,7 @@ class FakeStream:
     _interrupted: threading.Event = field(default_factory=threading.Event)
     silent: threading.Event = field(default_factory=threading.Event)
 
-    def read(self) -> Packet | None:
+    def read(self, patient: bool = False) -> Packet | None:
         if self.packets > 0:
             self.packets -= 1
             sequence = self.ledger.enter()

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from pipelines.accounting import Ledger
+from pipelines.contracts import Stream
 from pipelines.errors import SourceError
-from pipelines.source.rtsp import RtspOptions, RtspSource, RtspStream
+from pipelines.source.rtsp import RtspOptions, RtspSource
 from pipelines.values import Frame, Undecodable
 from tests.fakes import sei
 from tests.fakes.rtsp_cameras import read_until_error, rtsp_cameras
@@ -32,12 +33,14 @@ def h264(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_clip(tmp_path_factory.mktemp("h264") / "clip.mp4", count=LENGTH, options=X264)
 
 
-def frames_of(stream: RtspStream, count: int) -> list[Frame]:
+def frames_of(stream: Stream, count: int) -> list[Frame]:
     """Read and decode `count` packets; nothing may be lost."""
     decoder = stream.decoder()
     out: list[Frame | Undecodable] = []
     for _ in range(count):
-        out += decoder.decode(stream.read())
+        packet = stream.read()
+        assert packet is not None
+        out += decoder.decode(packet)
     out += decoder.flush()
     decoder.close()
     assert len(out) == count
@@ -62,8 +65,9 @@ def test_h264_loops_without_a_gap(h264: Path, transport: str) -> None:
         stream.close()
 
     assert source.paced
-    assert (stream.info.codec, stream.info.width_px, stream.info.height_px) == ("h264", 128, 96)
-    assert stream.info.fps == pytest.approx(25, abs=1)
+    assert stream.info.codec == "h264"
+    assert frames[0].wh == (128, 96)
+    assert stream.info.fps in (0, pytest.approx(25, abs=1))
     assert len(frames) == 45
     assert in_turn(frames)
     assert ledger.snapshot().packets == 45
@@ -182,7 +186,7 @@ def test_one_cut_off_camera_leaves_its_neighbours_alone(h264: Path) -> None:
         streams = [RtspSource(url, Ledger(), OPTIONS, name=f"cam{n}").open() for n, url in enumerate(cameras.urls)]
         cut = threading.Event()
 
-        def pump(stream: RtspStream) -> None:
+        def pump(stream: Stream) -> None:
             read_until_error(stream)
             cut.set()
 
