@@ -28,6 +28,8 @@ class PacketGate:
         self._gop = Gop(options)
         self._reader = PacketReader("")
         self._score = 0.0
+        self._key_ns = 0
+        self._behind_s = 0.0
         self._reason = ""
         """Why this stream cannot be gated now: its decoder starts anywhere, as some of these have no key frames."""
 
@@ -48,12 +50,15 @@ class PacketGate:
         facts = self._reader.read(memoryview(packet.handle), packet.is_keyframe)
         self._score = self._scorer.update(facts, time_ns)
         self._gop.add(packet, facts.is_key)
+        if facts.is_key:
+            self._key_ns = time_ns
         self._reason = self._scorer.ungateable(time_ns)
         if not self._reason and not self._scorer.ready(time_ns):
             self._reason = "learning what is quiet for this stream"
         if self._opened:
             self._reason = "the audit found that this gate misses too much"
-        return self._sleep.admit(self._score, facts.is_key, self._gop.whole, self._reason, time_ns)
+        self._behind_s = max(0, time_ns - self._key_ns) / 1e9
+        return self._sleep.admit(self._score, facts.is_key, self._gop.whole, self._reason, time_ns, self._behind_s)
 
     @property
     def score(self) -> float:
@@ -61,7 +66,7 @@ class PacketGate:
 
     @property
     def nearness(self) -> float:
-        return self._score / self._sleep.threshold
+        return self._score / self._sleep.asks(self._behind_s)
 
     @property
     def whole(self) -> bool:

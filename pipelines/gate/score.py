@@ -1,24 +1,22 @@
-"""How much happens in a stream, from packet headers alone: complexity against the stream's own quiet. Pure.
+"""How much happens in a stream, from packet headers alone: against the stream's own quiet. Pure.
 
-Complexity is the logarithm of the payload plus what the quantiser took away, `ln(bytes) + ln_per_qp * QP`: with
-constant bit rate the size says nothing, since the encoder answers activity with QP. Standards fix the quantiser's step
-(it grows by ln 2 / 6 = 0.116 per QP), but bytes fall faster than that, because most of a quiet picture is noise at the
-edge of being dropped; 0.3 to 0.6 was measured best, and where QP hardly moves the figure does not matter.
-
-One packet says little, as noise differs from picture to picture; a second of them does. So the mean is taken first, and
-then compared with how that same mean behaves while the stream is quiet.
+1. Each packet is compared with its like (score_level.py): same kind, same distance from the key frame, same QP.
+   With constant bit rate the size says nothing, since the encoder answers activity with QP; at one QP it does.
+2. One packet says little, as noise differs from picture to picture. Looked at are the mean and the least of the last
+   third of a second (score_recent.py).
+3. Each of the three is compared with how it behaves while this stream is quiet, and the score is their sum.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from math import log
 from statistics import NormalDist
 
 from pydantic import BaseModel, Field
 
 from pipelines.gate.bitstream import PacketFacts
 from pipelines.gate.score_fitness import Fitness
+from pipelines.gate.score_level import Levels
+from pipelines.gate.score_recent import Recent
 from pipelines.gate.score_window import SlidingQuantiles
 
 
@@ -26,39 +24,62 @@ class ScoreOptions(BaseModel, frozen=True, extra="forbid"):
     """What a stream's own quiet is, and what stands out of it."""
 
     ln_per_qp: float = Field(
-        0.45, ge=0, le=2, description="What a step of QP is worth in natural logarithms of bytes; 0: sizes only."
+        0.45,
+        ge=0,
+        le=2,
+        description="What a step of QP is worth in natural logarithms of bytes, at a QP that is new; 0: sizes only.",
     )
-    mean_s: float = Field(1.0, gt=0, description="The score is of the mean over so much of the past, s.")
+    mean_s: float = Field(0.36, gt=0, description="The score is of mean and least of so much of the past, s.")
     window_s: float = Field(30.0, gt=0, description="The quiet is learned over so much of the past, s.")
     quiet_share: float = Field(
-        0.5, gt=0.1, le=0.9, description="This quantile of the window is the quiet level; lower for busy places."
+        0.35, gt=0.1, le=0.65, description="This quantile of the window is the quiet level; lower for busy places."
     )
-    least_spread: float = Field(0.015, gt=0, description="Natural logarithm: no mean is steadier than this.")
+    least_spread: float = Field(0.05, gt=0, description="Natural logarithm: nothing is steadier than this.")
     learn_s: float = Field(15.0, gt=0, description="A stream must have been seen for so long before it is judged, s.")
     key_interval_s: float = Field(
         15.0, gt=0, description="A stream without a key frame for longer cannot sleep: waking would cost too much, s."
     )
 
 
-_LEVEL_SHARE = 0.3
-"""Of one kind of packet: below the middle, so that activity does not lift it soon."""
-_LOW_SHARE = 0.1
-"""The spread is measured below the quiet, where activity does not reach."""
+_SPREAD_SHARE = 0.3
+"""The spread is measured from the quiet level to the quantile so much higher: a third of the window may be busy."""
 _NORMAL = NormalDist()
-_LEAST_SAMPLES = 8
+_LEARN_EACH = 4
+"""Each fourth value is learned: neighbours share most of their packets."""
 _MOST_SAMPLES = 1000
-"""30 s at 33 packets a second; a faster stream has a shorter window."""
-_MOST_LN = 1.5
-"""One packet counts for no more than a factor of 4.5: several packets wake, not a single one."""
-_EMPTY_BYTES = 64
-"""An empty picture takes a few tens of bytes; their differences mean nothing."""
+_SCALE = 0.4
+"""Of the sum of three that mostly go together: about the deviations of one of them."""
+
+
+class _Quiet:
+    """How one figure behaves while the stream is quiet."""
+
+    __slots__ = ("_deviations", "_least", "_level", "_samples", "_shares", "_spread", "_turn")
+
+    def __init__(self, options: ScoreOptions) -> None:
+        low, high = options.quiet_share, options.quiet_share + _SPREAD_SHARE
+        self._shares = low, high
+        self._deviations = _NORMAL.inv_cdf(high) - _NORMAL.inv_cdf(low)
+        self._least = options.least_spread
+        self._samples = SlidingQuantiles(int(options.window_s * 1e9), _MOST_SAMPLES)
+        self._turn = 0
+        self._level, self._spread = 0.0, self._least
+
+    def deviations(self, value: float, time_ns: int) -> float:
+        """How far this is above the quiet level."""
+        if self._turn == 0:
+            samples = self._samples
+            samples.add(value, time_ns)
+            self._level = samples.quantile(self._shares[0])
+            self._spread = max(self._least, (samples.quantile(self._shares[1]) - self._level) / self._deviations)
+        self._turn = (self._turn + 1) % _LEARN_EACH
+        return (value - self._level) / self._spread
 
 
 class Scorer:
-    """One stream's score. Implements Predictor. One thread; about 5 us per packet, 250 kB.
+    """One stream's score. Implements Predictor. One thread; some 8 us per packet, 250 kB.
 
-    Each kind of packet (key, reference, slice type) has its own level. The score is in standard deviations of the
-    quiet mean; 2 and more is worth a look.
+    The score is in standard deviations of the quiet, roughly; 3 and more is worth a look.
     """
 
     def __init__(self, options: ScoreOptions) -> None:
@@ -67,66 +88,45 @@ class Scorer:
         self._window_ns = int(options.window_s * 1e9)
         self._mean_ns = int(options.mean_s * 1e9)
         self._learn_ns = int(options.learn_s * 1e9)
-        self._deviations = _NORMAL.inv_cdf(options.quiet_share) - _NORMAL.inv_cdf(_LOW_SHARE)
         self._since_ns: int | None = None
         self._last_ns = 0
         self._forget()
 
     def _forget(self) -> None:
         """Know nothing of the stream: at first, and when time jumps."""
-        self._levels: dict[object, SlidingQuantiles] = {}
-        self._quiet = SlidingQuantiles(self._window_ns, _MOST_SAMPLES)
-        self._recent: deque[tuple[int, float]] = deque()
-        self._recent_sum = 0.0
+        self._levels = Levels(self._options.ln_per_qp, self._window_ns)
+        self._quiet = _Quiet(self._options), _Quiet(self._options), _Quiet(self._options)
         self.restart()
 
     def restart(self) -> None:
-        """A new connection: no score for a second. The quiet is kept while it is in the window."""
+        """A new connection: no score until there was enough of it. The quiet is kept while it is in the window."""
         self._fitness.restart()
+        self._recent = Recent(self._mean_ns)
         self._score = 0.0
-        self._full_ns: int | None = None
-        """From then on there is a whole `mean_s` to take the mean of; None: the next packet begins it."""
 
     def update(self, facts: PacketFacts, time_ns: int) -> float:
-        """Score of the second that ends with this packet; 0 until there was one since the start or `restart`."""
+        """Score of the time that ends with this packet; 0 until there was enough since the start or `restart`."""
         if self._since_ns is None or abs(time_ns - self._last_ns) > self._window_ns:
             self._forget()
             self._since_ns = self._last_ns = time_ns
         self._last_ns = time_ns = max(time_ns, self._last_ns)
         self._fitness.update(facts, time_ns)
         if facts.payload_bytes:
-            self._score = self._against_quiet(self._mean(self._above_level(facts, time_ns), time_ns), time_ns)
+            above = self._levels.above(facts, time_ns)
+            if not facts.is_key:
+                self._score = self._judged(above, time_ns)
         return self._score
 
-    def _above_level(self, facts: PacketFacts, time_ns: int) -> float:
-        """Complexity of one packet above the level of its kind, natural logarithm, limited."""
-        kind = (facts.is_key, facts.is_reference, facts.slice_type, facts.qp is None)
-        levels = self._levels.get(kind)
-        if levels is None:
-            levels = self._levels[kind] = SlidingQuantiles(self._window_ns, _MOST_SAMPLES)
-        complexity = log(facts.payload_bytes + _EMPTY_BYTES) + self._options.ln_per_qp * (facts.qp or 0)
-        above = complexity - levels.quantile(_LEVEL_SHARE) if len(levels) >= _LEAST_SAMPLES else 0.0
-        levels.add(complexity, time_ns)
-        return max(-_MOST_LN, min(_MOST_LN, above))
-
-    def _mean(self, above: float, time_ns: int) -> float:
-        recent = self._recent
-        recent.append((time_ns, above))
-        self._recent_sum += above
-        while recent[0][0] <= time_ns - self._mean_ns:
-            self._recent_sum -= recent.popleft()[1]
-        return self._recent_sum / len(recent)
-
-    def _against_quiet(self, mean: float, time_ns: int) -> float:
-        if self._full_ns is None:
-            self._full_ns = time_ns + self._mean_ns
-        if time_ns < self._full_ns:
+    def _judged(self, above: float, time_ns: int) -> float:
+        figures = self._recent.add(above, time_ns)
+        if figures is None:
             return 0.0
-        quiet, options = self._quiet, self._options
-        quiet.add(mean, time_ns)
-        level = quiet.quantile(options.quiet_share)
-        spread = (level - quiet.quantile(_LOW_SHARE)) / self._deviations
-        return (mean - level) / max(options.least_spread, spread)
+        mean, least, late = self._quiet
+        return _SCALE * (
+            mean.deviations(figures.mean, time_ns)
+            + least.deviations(figures.least, time_ns)
+            + late.deviations(figures.least_of_late, time_ns)
+        )
 
     def ready(self, time_ns: int) -> bool:
         """The quiet has been learned: the stream was seen for long enough, without a long gap."""

@@ -33,6 +33,7 @@ from pipelines.gate.packet import PacketGate as ProductGate
 from pipelines.gate.packet import PacketGateOptions
 from pipelines.gate.predictor import Predictor
 from pipelines.gate.score import Scorer
+from pipelines.gate.sleep import Gate
 from pipelines.inflight import InFlight
 from pipelines.packetpath import PacketParts, PacketPath
 from pipelines.prefilter.presence import PresenceGate, PresenceModel, PresenceOptions
@@ -162,7 +163,7 @@ class _Run:
     def info(self) -> StreamInfo:
         return self.tape.info
 
-    def read(self) -> Packet | None:
+    def read(self, patient: bool = False) -> Packet | None:
         raise AssertionError("the loop reads")
 
     def decoder(self) -> TapedDecoder:
@@ -212,12 +213,13 @@ class _Watched(ProductGate):
         self._by_heartbeat = False
 
     def admit(self, packet: Packet) -> Action:
-        asleep = not self.decoding
+        before = self._sleep.state
         action = super().admit(packet)
         run = self._run
-        woken = asleep and action is Action.DECODE
-        if woken:
-            self._by_heartbeat = self.score < run.gated.gate.threshold and not self.statistics().reason
+        woken = before is not Gate.AWAKE and action is Action.DECODE
+        if woken:  # all groups of a tape are whole: only something seen in a glance makes a camera wait for a packet
+            low = self.score < run.gated.gate.threshold and not self.statistics().reason
+            self._by_heartbeat = before is Gate.WAKING and low
             cost_ns = sum(int(run.tape.cost_ns[kept.sequence]) for kept in self.kept())
             run.catch_ups.append((packet.sequence / FPS, cost_ns))
         if run.now >= run.since:

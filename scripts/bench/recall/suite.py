@@ -8,6 +8,7 @@ are not.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from scripts.bench.scenes.catalog import (
@@ -39,24 +40,40 @@ _LEARN_QUIET_S, _LEARN_SECONDS = (20.0, 28.0), 110.0
 _THICK = Recipe(level=22)
 
 
+@dataclass(frozen=True, slots=True)
+class OneQp(Recipe):
+    """One QP per picture, as an encoder without adaptive quantisation gives: what a slice says of it holds for all."""
+
+    @property
+    def label(self) -> str:
+        return f"{Recipe.label.__get__(self)}-oneqp"
+
+    def options(self) -> dict[str, str]:
+        options = Recipe.options(self)
+        return {name: f"{value}:aq-mode=0" if name.endswith("-params") else value for name, value in options.items()}
+
+
+CHIP_CBR, CHIP_ABR = OneQp(rate="cbr", level=3000), OneQp(rate="abr", level=2000)
+
+
 def held_out(folder: Path, seconds: float = SECONDS) -> list[Shot]:
     """Scenes that judge. folder: where the development footage is, if it is."""
     recorded = [
         (_clip("lawn", LAWN, folder, seconds, 3), (H264, CBR)),
-        (_clip("path", PATH, folder, seconds, 4), (H264, ABR)),
+        (_clip("path", PATH, folder, seconds, 4), (H264, H265)),
     ]
     drawn = [
-        (_drawn("street", 4, seconds), (CBR, B_FRAMES)),
-        (_drawn("yard", 5, seconds), (ABR, LONG)),
-        (Drawn("busy", 18, (), min(seconds, 100.0), _BUSY_S, _VISIT_S), (H264, CBR)),
+        (_drawn("street", 4, seconds), (CHIP_CBR, B_FRAMES)),
+        (_drawn("yard", 5, seconds), (CHIP_ABR, LONG)),
+        (Drawn("busy", 18, (), min(seconds, 100.0), _BUSY_S, _VISIT_S), (H264, CHIP_CBR)),
         (Drawn("night", 8, (Night(),), seconds, _QUIET_S, _VISIT_S, sigma=6.0), (CBR,)),
         (Drawn("rain", 9, (Rain(),), seconds, _QUIET_S, _VISIT_S), (H264,)),
         (Drawn("foliage", 7, (Foliage(),), seconds, _QUIET_S, _VISIT_S), (ABR,)),
         (Drawn("flicker", 6, (Flicker(),), seconds, _QUIET_S, _VISIT_S), (H264,)),
         (Drawn("exposure", 13, (Exposure(),), seconds, _QUIET_S, _VISIT_S), (H264,)),
-        (Drawn("headlights", 12, (Night(0.5), Headlights()), seconds, _QUIET_S, _VISIT_S, sigma=4.0), (CBR,)),
+        (Drawn("headlights", 12, (Night(0.5), Headlights()), seconds, _QUIET_S, _VISIT_S, sigma=4.0), (CHIP_CBR,)),
         (Drawn("far", 15, (), seconds, _QUIET_S, _VISIT_S, size=0.4), (H264,)),
-        (Drawn("slow", 10, (), seconds, _QUIET_S, (4.0, 6.0), pace=0.25), (CBR,)),
+        (Drawn("slow", 10, (), seconds, _QUIET_S, (4.0, 6.0), pace=0.25), (CHIP_CBR,)),
         (Drawn("jitter", 17, (Jitter(),), seconds, _QUIET_S, _VISIT_S), (H265_CBR,)),
     ]
     return [*_there(recorded, held=True), *(Shot(source, recipes, held_out=True) for source, recipes in drawn)]
@@ -70,11 +87,11 @@ def development(folder: Path) -> list[Shot]:
         (Recorded("cars", CARS, folder, 120.0, quiet, seed=2), (H264, H265)),
     ]
     drawn = [
-        (Drawn("t-street", 24, (), seconds, quiet, _VISIT_S), (H264, CBR)),
+        (Drawn("t-street", 24, (), seconds, quiet, _VISIT_S), (H264, CBR, CHIP_CBR)),
         (Drawn("t-yard", 25, (), seconds, quiet, _VISIT_S), (B_FRAMES, H265)),
-        (Drawn("t-hall", 22, (), seconds, quiet, _VISIT_S, sigma=3.0), (ABR, CBR)),
+        (Drawn("t-hall", 22, (), seconds, quiet, _VISIT_S, sigma=3.0), (ABR, CBR, H265_CBR)),
         (Drawn("t-park", 23, (), seconds, quiet, _VISIT_S, sigma=1.0), (LONG,)),
-        (Drawn("t-night", 20, (Night(0.4),), seconds, quiet, _VISIT_S, sigma=5.0), (CBR,)),
+        (Drawn("t-night", 20, (Night(0.4),), seconds, quiet, _VISIT_S, sigma=5.0), (CBR, CHIP_CBR)),
         (Drawn("t-rain", 29, (Rain(350, 50),), seconds, quiet, _VISIT_S), (H264,)),
         (Drawn("t-foliage", 27, (Foliage(0.3, 7.0),), seconds, quiet, _VISIT_S), (ABR,)),
         (Drawn("t-flicker", 26, (Flicker(0.04, 4.0),), seconds, quiet, _VISIT_S), (H264,)),
@@ -82,7 +99,7 @@ def development(folder: Path) -> list[Shot]:
         (Drawn("t-headlights", 28, (Night(0.6), Headlights(15.0)), seconds, quiet, _VISIT_S, sigma=3.5), (H264,)),
         (Drawn("t-far", 35, (), seconds, quiet, _VISIT_S, size=0.45), (CBR,)),
         (Drawn("t-slow", 30, (), seconds, quiet, (4.0, 6.0), pace=0.3), (_THICK,)),
-        (Drawn("t-jitter", 37, (Jitter(0.6),), seconds, quiet, _VISIT_S), (ABR,)),
+        (Drawn("t-jitter", 37, (Jitter(0.6),), seconds, quiet, _VISIT_S), (ABR, CHIP_ABR)),
     ]
     return [*_there(recorded, held=False), *(Shot(source, recipes, held_out=False) for source, recipes in drawn)]
 

@@ -22,7 +22,7 @@ def test_quiet_is_slept_through_and_an_event_wakes(codec: str) -> None:
     made = clip(replace(SCENE, codec=codec, crf=26 if codec == "h264" else 22))
     source = FileSource(made.path, Ledger(), FileOptions(paced=False))
     stream = source.open()
-    gate = PacketGate(PacketGateOptions(threshold=2.5, hold_s=2, heartbeat_s=5), paced=False)
+    gate = PacketGate(PacketGateOptions(threshold=4, hold_s=2, heartbeat_s=5), paced=False)
     gate.restart(stream.info)
     actions: list[tuple[float, Action]] = []
     woken: list[float] = []

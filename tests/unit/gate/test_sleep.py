@@ -6,7 +6,7 @@ from pipelines.gate.sleep import Gate, SleepGate, SleepOptions
 from pipelines.values import Action
 
 S = 1_000_000_000
-OPTIONS = SleepOptions(threshold=2.5, hold_s=3, heartbeat_s=15)
+OPTIONS = SleepOptions(threshold=2.5, hold_s=3, look_s=0.6, heartbeat_s=15)
 
 
 def admit(
@@ -45,16 +45,43 @@ def test_without_a_whole_group_it_waits_for_the_next_key_frame() -> None:
     assert admit(gate, 6, key=True, whole=True) is Action.DECODE
 
 
-def test_what_the_pictures_show_prolongs_the_hold_and_the_score_alone_does_not() -> None:
+def test_what_the_pictures_show_prolongs_the_hold() -> None:
     gate = asleep()
     admit(gate, 5, score=9)
     gate.seen(7 * S)
-    assert admit(gate, 9.9, score=9) is Action.DECODE
-    assert admit(gate, 10.1, score=9) is Action.SLEEP
+    assert admit(gate, 9.9) is Action.DECODE
+    assert admit(gate, 10.1) is Action.SLEEP
     assert gate.statistics().false_wakes == 1  # the one from the start, which saw nothing
-    assert admit(gate, 10.2, score=9) is Action.DECODE
-    assert admit(gate, 13.3) is Action.SLEEP
+
+
+def test_what_the_score_alone_woke_is_looked_at_and_no_longer() -> None:
+    gate = asleep()
+    admit(gate, 5, score=9)
+    assert admit(gate, 5.6) is Action.DECODE
+    assert admit(gate, 5.7) is Action.SLEEP
     assert gate.statistics().false_wakes == 2
+
+
+def test_it_stays_awake_while_the_score_would_wake_it_at_once_again() -> None:
+    gate = asleep()
+    admit(gate, 5, score=9)
+    assert admit(gate, 5.7, score=0.8 * OPTIONS.threshold) is Action.DECODE
+    assert admit(gate, 6.2) is Action.DECODE
+    assert admit(gate, 6.4, score=0.6 * OPTIONS.threshold) is Action.SLEEP
+    assert gate.statistics().wakes == 1
+
+
+def test_waking_asks_for_more_the_more_there_is_to_catch_up_with() -> None:
+    behind = [0.0, 0.5, 1.0, 2.0, 4.0]
+    asks = [asleep().asks(behind_s) for behind_s in behind]
+
+    assert asks == sorted(asks)
+    assert asks[2] == OPTIONS.threshold
+    assert asks[0] < 0.5 * OPTIONS.threshold
+    assert asleep().asks(100) == asleep().asks(50) < 3 * OPTIONS.threshold
+    for behind_s, least in zip(behind, asks, strict=True):
+        for score, action in ((0.99 * least, Action.SLEEP), (least, Action.DECODE)):
+            assert asleep().admit(score, False, True, "", 5 * S, behind_s) is action
 
 
 def test_heartbeats_are_key_frames_at_their_distance() -> None:
