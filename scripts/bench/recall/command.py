@@ -38,6 +38,8 @@ ROOT = Path(__file__).parents[3]
 QUICK = ("lawn", "street")
 _QUICK_S = 120.0
 _POLL_S = 0.5
+_DRAWN = ("sparse", "fair", "hard")
+"""Suites in the picture of the curves."""
 T = TypeVar("T")
 
 
@@ -105,7 +107,9 @@ def run(order: Order) -> int:
         order.report.write_text(json.dumps(document, indent=1) + "\n")
     if order.picture:
         gates = (*PREDICTORS, *BASELINES)
-        draw(order.picture, {n: {g: pooled(m, g) for g in gates} for n, m in suites(scenes).items()})
+        groups = suites(scenes)
+        drawn = {name: groups[name] for name in _DRAWN if name in groups} or groups
+        draw(order.picture, {n: {g: pooled(m, g) for g in gates} for n, m in drawn.items()})
     show(console, document)
     if not (order.quick or order.only or order.gate or order.development):
         record("recall", sum(scene.events for scene in scenes), figures(document), ("av", "onnxruntime"))
@@ -130,7 +134,7 @@ def _is_drawn(shot: Shot) -> bool:
 
 # --- the processes ---------------------------------------------------------------------------------------------------
 
-_SETTINGS = 64
+_SETTINGS = 92
 """Replays of one scene, roughly; one counts as so many frames as follows."""
 _REPLAY_FRAMES = 60
 

@@ -14,6 +14,8 @@ from pipelines.prefilter.presence import PresenceModel
 from scripts.bench.recall.baseline import FixedSize, Sampled, every_nth, every_nth_key, sizes_bytes
 from scripts.bench.recall.curve import Point
 from scripts.bench.recall.event import Event, Hit, events, hits
+from scripts.bench.recall.learned import Learned
+from scripts.bench.recall.mean import Mean
 from scripts.bench.recall.prepare import Scores
 from scripts.bench.recall.replay import Gated, MakePredictor, Replay, gate_us_per_packet, replay
 from scripts.bench.recall.tape import Tape
@@ -21,7 +23,7 @@ from scripts.bench.scenes.picture import FPS, Source
 
 SINCE_S = 30.0
 """Cameras learn their quiet once in their life; the first seconds of a timeline are left out of every figure."""
-THRESHOLDS = (0.6, 0.8, 1.0, 1.25, 1.5, 1.75, 2.0, 2.25, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 7.0)
+THRESHOLDS = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 7.0, 10.0)
 NTH = (1, 2, 3, 5, 8, 12, 15, 20, 25, 40, 50, 75, 100, 150, 375)
 _GATE_PACKETS = 4000
 AUDIT_CORES = AuditOptions().share * 2 / 64
@@ -29,11 +31,13 @@ AUDIT_CORES = AuditOptions().share * 2 / 64
 it as decoding; what the audit finds counts for nobody."""
 
 PREDICTORS: Mapping[str, tuple[MakePredictor, Mapping[str, object]]] = {
-    "complexity": (Scorer, {}),
-    "size": (Scorer, {"ln_per_qp": 0.0}),
+    "envelope": (Scorer, {}),
+    "complexity": (Mean, {}),
+    "size": (Mean, {"ln_per_qp": 0.0}),
+    "learned": (Learned, {}),
 }
 """Judges of packets that are compared at equal cost: how to make one, and the options it wants."""
-OURS = "complexity"
+OURS = "envelope"
 """The one that the product ships."""
 BASELINES = ("every_nth", "key_frames", "fixed_size", "motion")
 

@@ -14,8 +14,10 @@ from scripts.bench.recall.curve import Point
 
 _W, _H, _MARGIN = 760, 560, 70
 _COLORS = {
-    "complexity": (180, 60, 20),
-    "size": (200, 160, 60),
+    "envelope": (180, 60, 20),
+    "complexity": (220, 150, 60),
+    "size": (220, 200, 120),
+    "learned": (60, 140, 230),
     "every_nth": (90, 90, 90),
     "key_frames": (60, 160, 60),
     "fixed_size": (40, 40, 220),
