@@ -85,7 +85,8 @@ class DecodeBudget:
         self._options = options
         self._streams: dict[str, _Stream] = {}
         self._guess = options.first_cores
-        self._reserve = options.reserve * options.cores
+        self.cores = options.cores
+        """What all decoding may take now; may be set at any time, and counts from the next choice on."""
         self._overhead = RateMeter(options.fade_s)
         self._grants = self._refusals = self._put_back = 0
 
@@ -150,7 +151,7 @@ class DecodeBudget:
         states = [stream.state for stream in self._streams.values()]
         overhead = self._overhead.per_s(now_ns)
         return BudgetSnapshot(
-            cores=self._options.cores,
+            cores=self.cores,
             committed=self._cost(_State.GRANTED) + overhead,
             overhead=overhead,
             granted=states.count(_State.GRANTED),
@@ -201,15 +202,18 @@ class DecodeBudget:
     def _fits(self, stream: _Stream, now_ns: int) -> bool:
         """Is there room that was not promised to somebody? One stream may always decode."""
         taken = self._cost(_State.GRANTED, _State.PROMISED)
-        return not taken or taken + stream.cost.cores <= self._room(now_ns) - self._reserve
+        return not taken or taken + stream.cost.cores <= self._room(now_ns) - self._reserve()
+
+    def _reserve(self) -> float:
+        return self._options.reserve * self.cores
 
     def _room(self, now_ns: int) -> float:
-        return self._options.cores - self._overhead.per_s(now_ns)
+        return self.cores - self._overhead.per_s(now_ns)
 
     def _choose(self, now_ns: int) -> set[str]:
         wanting = {camera: stream for camera, stream in self._streams.items() if stream.state is not _State.IDLE}
         room = self._room(now_ns)
-        floor = min(self._options.floor_share * self._options.cores, room)
+        floor = min(self._options.floor_share * self.cores, room)
         choice = _Choice()
         for stream in wanting.values():
             stream.floor = False
@@ -219,7 +223,7 @@ class DecodeBudget:
             wanting[camera].floor = wanting[camera].state is not _State.GRANTED
         for camera in self._ranked(wanting, choice.cameras):
             stream = wanting[camera]
-            choice.take(camera, stream.cost.cores, room if stream.state is _State.GRANTED else room - self._reserve)
+            choice.take(camera, stream.cost.cores, room if stream.state is _State.GRANTED else room - self._reserve())
         return choice.cameras
 
     def _starved(self, wanting: dict[str, _Stream], now_ns: int) -> Iterable[str]:

@@ -14,7 +14,14 @@ class BudgetOptions(BaseModel, frozen=True, extra="forbid"):
     cores: float = Field(
         0.0,
         ge=0,
-        description="What all decoding may take, cores (CPU s per s); 0: six tenths of the machine's.",
+        description="What all decoding may take, cores (CPU s per s); 0: what the machine has left (see spare_share).",
+    )
+    spare_share: float = Field(
+        0.15,
+        ge=0,
+        le=0.5,
+        description="With cores 0: this share of the machine stays idle, whatever else runs; cameras are shed instead. "
+        "A container's quota is not seen: there, set cores.",
     )
     first_cores: float = Field(0.08, gt=0, description="What a stream is taken to cost until one was measured, cores.")
     least_cores: float = Field(0.002, gt=0, description="No stream is taken to cost less, cores.")

@@ -8,15 +8,17 @@ from __future__ import annotations
 import os
 import threading
 from contextlib import AbstractContextManager
+from pathlib import Path
 
 from pipelines.gate.budget import DecodeBudget
 from pipelines.gate.budget_cost import DecodeWork
+from pipelines.gate.budget_spare import Spare
 from pipelines.gate.budget_terms import BudgetOptions, BudgetSnapshot, Grant
 from pipelines.gate.permit import Permits, PermitStatistics
 from pipelines.values import Priority
 
-_CORE_SHARE = 0.6
-"""Of the machine, for decoding, where the options do not say: the rest is for gates, the worker and the system."""
+_STAT = Path("/proc/stat")
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 class DecodeShare:
@@ -24,8 +26,10 @@ class DecodeShare:
 
     def __init__(self, options: BudgetOptions) -> None:
         cpus = os.cpu_count() or 1
-        if options.cores == 0:
-            options = options.model_copy(update={"cores": _CORE_SHARE * cpus})
+        self._spare = Spare(cpus, options.spare_share) if options.cores == 0 else None
+        self._spent_s = 0.0
+        if self._spare is not None:
+            options = options.model_copy(update={"cores": self._spare.cores})
         self._lock = threading.Lock()
         self._budget = DecodeBudget(options)
         self._permits = Permits(cpus)
@@ -37,6 +41,7 @@ class DecodeShare:
 
     def spent(self, camera: str, cpu_s: float, now_ns: int, work: DecodeWork) -> None:
         with self._lock:
+            self._spent_s += cpu_s
             self._budget.spent(camera, cpu_s, now_ns, work)
 
     def release(self, camera: str) -> None:
@@ -58,10 +63,25 @@ class DecodeShare:
         self._permits.abort(camera)
 
     def rebalance(self, now_ns: int) -> None:
-        """Choose anew who may decode. About twice a second."""
+        """Choose anew who may decode. About twice a second; reads what the machine has left."""
+        idle_s = idle_cpu_s() if self._spare is not None else None
         with self._lock:
+            if self._spare is not None and idle_s is not None:
+                self._budget.cores = self._spare.update(now_ns, idle_s, self._spent_s)
             self._budget.rebalance(now_ns)
 
     def snapshot(self, now_ns: int) -> tuple[BudgetSnapshot, PermitStatistics]:
         with self._lock:
             return self._budget.snapshot(now_ns), self._permits.statistics()
+
+
+def idle_cpu_s() -> float | None:
+    """CPU seconds in which this machine's processors had nothing to do, since it started (proc(5), /proc/stat).
+
+    Work of nice processes counts as nothing: it gives way. None where the system does not say.
+    """
+    try:
+        words = _STAT.read_text().split("\n", 1)[0].split()
+        return (int(words[2]) + int(words[4]) + int(words[5])) / _TICKS_PER_S
+    except (OSError, IndexError, ValueError):
+        return None
