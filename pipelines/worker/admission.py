@@ -13,7 +13,7 @@ PROMISE = 0.0007
 _MOST_SAVED = 4.0
 _MOST_OWED = 2.0
 """Bounds of the savings, tasks. Debt is bounded, or one bad minute would make it timid for an hour."""
-_SPREAD = 32
+_SPREAD = 256
 """Savings are spent over about so many tasks, not on the next one."""
 _DARE = 0.2
 

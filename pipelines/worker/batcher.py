@@ -14,8 +14,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+import numpy as np
+
 from pipelines.worker.admission import Admission
-from pipelines.worker.cut import Ruler, cut
+from pipelines.worker.cut import F64, Ruler, cut
 from pipelines.worker.line import Job, Turns, by_deadline, least_urgent_last
 from pipelines.worker.profile import BatchProfile
 from pipelines.worker.window import Arrivals, closes_ns
@@ -119,7 +121,6 @@ class Batcher(Generic[T]):
         ruler = self._ruler(now_ns)
         top = max(job.priority for job in self._jobs)
         batch = self._best([job for job in self._jobs if job.priority is top], ruler, now_ns)
-        batch = self._filled(batch, ruler, now_ns)
         tightest_ns = min(job.deadline_ns for job in batch)
         latest_ns = int(tightest_ns - ruler.needs_ns(len(batch)))
         start_ns = self._start_ns(batch, ruler, tightest_ns)
@@ -138,32 +139,35 @@ class Batcher(Generic[T]):
     # --- internals -------------------------------------------------------------------------------------------------
 
     def _load(self, now_ns: int) -> float:
-        return min(1.0, self._arrivals.per_ns(now_ns) * self._profile.cost_ns(self._max_batch))
+        return min(1.0, self._arrivals.per_ns(now_ns) * self._profile.best_cost_ns(self._max_batch))
 
     def _ruler(self, now_ns: int) -> Ruler:
-        return Ruler(self._profile, self._max_batch, self._admission.risk(self._load(now_ns)))
+        return Ruler(self._profile, self._profile.plateau(self._max_batch), self._admission.risk(self._load(now_ns)))
 
     def _probing(self, now_ns: int) -> bool:
         """Nothing ran for a while: the measurements may be why, so take one task whatever they say."""
         return self._started_ns is None or now_ns - self._started_ns > _PROBE_AFTER_NS
 
     def _best(self, jobs: Sequence[Job[T]], ruler: Ruler, now_ns: int) -> list[Job[T]]:
-        """The best batch of jobs of one class."""
+        """The best batch of the jobs of one class; where it takes them all, others fill what is left."""
         ordered = by_deadline(jobs)
-        possible = max(1, ruler.servable([job.deadline_ns - now_ns for job in ordered]))
+        if len(ordered) == 1:
+            return self._filled(ordered, ruler, now_ns)
+        possible = max(1, ruler.servable(_lefts_ns(ordered, now_ns)))
         if possible < len(ordered):
             ordered = self._turns.fair(ordered, possible)
-        found = cut(self._profile, ruler, [job.deadline_ns - now_ns for job in ordered], self._load(now_ns))
-        return ordered[found.first : found.first + found.size]
+        found = cut(self._profile, ruler, _lefts_ns(ordered, now_ns), self._load(now_ns))
+        batch = ordered[found.first : found.first + found.size]
+        return self._filled(batch, ruler, now_ns) if len(batch) == len(ordered) else batch
 
     def _filled(self, batch: list[Job[T]], ruler: Ruler, now_ns: int) -> list[Job[T]]:
-        """The batch with others that fit in without harm, up to the next size that pays."""
-        if len(batch) == len(self._jobs) or len(batch) >= self._max_batch:
+        """The batch with others that fit in without harm, most urgent first, as many as pay."""
+        if len(batch) == len(self._jobs):
             return batch
         chosen = {id(job) for job in batch}
         others = [job for job in least_urgent_last(self._jobs) if id(job) not in chosen]
         tightest_ns = min(job.deadline_ns for job in batch) - now_ns
-        for size in reversed(range(len(batch) + 1, min(self._max_batch, len(self._jobs)) + 1)):
+        for size in reversed(range(len(batch) + 1, min(ruler.most, len(self._jobs)) + 1)):
             needs_ns = ruler.needs_ns(size)
             if needs_ns > tightest_ns:
                 continue
@@ -178,3 +182,8 @@ class Batcher(Generic[T]):
             return 0
         hold_ns = min(job.queued_ns for job in batch) + self._max_wait_ns
         return closes_ns(self._arrivals, self._profile, size, int(min(hold_ns, tightest_ns - ruler.needs_ns(size + 1))))
+
+
+def _lefts_ns(jobs: Sequence[Job[T]], now_ns: int) -> F64:
+    """(n,) time left to each."""
+    return np.array([job.deadline_ns - now_ns for job in jobs], np.float64)

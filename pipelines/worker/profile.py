@@ -19,8 +19,8 @@ _FOLLOW = 0.25
 """Weight of the newest batch in the pace."""
 _WINDOW = 2048
 """Batches in the two windows."""
-_DOUBT = 2.0
-"""Both windows begin with this: until it is known better, a batch may take twice its usual time."""
+_DOUBT = 3.0
+"""Both windows begin with this: until it is known better, a batch may take thrice its usual time."""
 _TABLE_RISK = 0.01
 
 
@@ -66,13 +66,16 @@ class BatchProfile:
         return min(self._slowness.share_above(slowness), self._surprise.share_above(slowness / self.pace))
 
     def cost_ns(self, size: int) -> float:
-        """Engine time per task in batches of `size`, now. Never rises with the size: noise must not keep larger batches
-        from being tried when there is too much work, and what is not tried is not measured."""
-        return min(self._shape(n) / n for n in doublings(size)) * self.pace
+        """Engine time per task in batches of `size`, now; what it may be where that size was not measured often."""
+        return self._shape.at_best(size) / size * self.pace
+
+    def best_cost_ns(self, most: int) -> float:
+        """The same at the size up to `most` at which it is least."""
+        return min(self.cost_ns(size) for size in doublings(most))
 
     def plateau(self, most: int) -> int:
         """The batch worth waiting for, at most `most`: `most` itself before anything was measured."""
-        return plateau(self._shape, doublings(most))
+        return plateau(self._shape.at_best, doublings(most))
 
     def table(self) -> dict[int, int]:
         """{batch size: time within which 99 of 100 end now}, of the sizes measured."""

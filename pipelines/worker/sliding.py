@@ -7,7 +7,7 @@ from bisect import bisect_left, bisect_right, insort
 from collections import deque
 from collections.abc import Iterable
 
-_BEYOND = 1.25
+_BEYOND = 1.5
 """How far past the largest number the tail is drawn."""
 _LEAST_GROWTH = 1.05
 _RAREST = 1e-4
@@ -44,7 +44,7 @@ class Sliding:
     def exceeded(self, share: float) -> float:
         """The mark that `share` of the numbers exceed, also where the window is too short to show it.
 
-        Below a hundredth the mark grows by the factor q99 / q90 with each power of ten, at most to a quarter past the
+        Below a hundredth the mark grows by the factor q99 / q90 with each power of ten, at most to half past the
         largest number, and never below what the window does show.
         """
         share = max(share, _RAREST)

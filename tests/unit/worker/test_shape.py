@@ -32,7 +32,7 @@ def test_sizes_between_and_beyond_lie_on_the_line() -> None:
 def test_a_step_is_believed_when_it_is_seen_often() -> None:
     """An engine that pads to buckets of 4: no line describes it."""
     steps = ((1, 10), (2, 10), (3, 10), (4, 10), (5, 20), (8, 20))
-    few, many = shaped(*steps), shaped(*steps, times=33)
+    few, many = shaped(*steps), shaped(*steps, times=129)
     assert 10 < few(5) < 18
     assert many(5) == 20
 
