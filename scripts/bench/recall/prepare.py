@@ -89,7 +89,9 @@ def shoot(shot: Shot, cache: Cache, eye: Sees, tick: Tick) -> None:
             tick()
     for clip, _ in missing:
         os.replace(clip.with_suffix(f".{os.getpid()}"), clip)
-    np.save(reference, scores)
+    unfinished = reference.with_suffix(f".{os.getpid()}.npy")
+    np.save(unfinished, scores)
+    os.replace(unfinished, reference)
 
 
 def reference(shot: Shot, cache: Cache) -> Scores:
@@ -104,8 +106,10 @@ def taped(shot: Shot, recipe: Recipe, cache: Cache, eye: Sees, tick: Tick) -> Ta
     if (folder / "tape.npz").exists():
         return load(folder, clip)
     tape = record(clip, eye, looks(shot.source), tick)
-    folder.mkdir(parents=True, exist_ok=True)
-    save(tape, folder)
+    unfinished = folder.with_suffix(f".{os.getpid()}")
+    unfinished.mkdir(parents=True, exist_ok=True)
+    save(tape, unfinished)
+    os.replace(unfinished, folder)
     return tape
 
 
