@@ -15,6 +15,7 @@ from pipelines.errors import ModelError
 from pipelines.model.known import SHIPPED_FOLDER
 from pipelines.values import ModelCard
 from pipelines.worker.engines import tensorrt, tensorrt_cache, tensorrt_plan
+from pipelines.worker.engines.device_engine import DeviceEngine
 from pipelines.worker.engines.device_fake import FakeDevice, FakeStream
 from pipelines.worker.engines.folded import COLOR, DETECTIONS, PLANES, read_card
 from pipelines.worker.engines.tensorrt_library import Flavour, Library
@@ -127,7 +128,10 @@ def library(played: Played, flavour: Flavour) -> Library:
 
     class Runtime:
         def __init__(self, logger: Any) -> None:
-            self._log = lambda text: logger.log(1, text)
+            self._logger = logger
+
+        def _log(self, text: str) -> None:
+            self._logger.log(1, text)
 
         def deserialize_cuda_engine(self, plan: bytes) -> _Engine | None:
             played.loads += 1
@@ -148,7 +152,7 @@ def played() -> Played:
 
 
 @pytest.fixture
-def opened(played: Played, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., tensorrt.DeviceEngine]:
+def opened(played: Played, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., DeviceEngine]:
     """Opens the engine over the played library; plans come from a played cache."""
     path = tmp_path / "model.plan"
     built = []
@@ -161,7 +165,7 @@ def opened(played: Played, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> C
         description = tensorrt_plan.Description(key, (), {"float16": 41}, "", 0.0, 0)
         return tensorrt_cache.Plan(description, b"plan", path, reused)
 
-    def open_engine(flavour: Flavour = "rtx", max_batch: int = 4, there: bool = False) -> tensorrt.DeviceEngine:
+    def open_engine(flavour: Flavour = "rtx", max_batch: int = 4, there: bool = False) -> DeviceEngine:
         if there:
             path.write_bytes(b"old plan")
         options = TensorrtOptions(contexts=2)
