@@ -16,6 +16,7 @@ from pipelines.source.sdp import Video, first_video
 PORTS = {"rtsp": 554, "rtsps": 322}
 _AGENT = "Framegate"
 _MOST_REDIRECTS = 3
+_NOW_S = 0.0
 _KEEP_ALIVE_S = 60.0
 """RFC 2326 12.37: where a server names no timeout."""
 
@@ -65,6 +66,8 @@ class RtspSession:
         self._ping = "OPTIONS"
         self._ping_every_s = _KEEP_ALIVE_S / 2
         self._ping_due_s = 0.0
+        self._renewed = False
+        """Since the last regular keep-alive the login was renewed."""
         self.channel = 0
 
     def open(self, url: str, deadline_s: float) -> Video:
@@ -117,8 +120,14 @@ class RtspSession:
     def keep_alive(self, now_s: float) -> None:
         """Call often: tells the server now and then that somebody is there. Its answer is not waited for."""
         if now_s >= self._ping_due_s:
+            self._renewed = self._ping_due_s == _NOW_S
             self._ping_due_s = now_s + self._ping_every_s
             self.wire.send(self._request(self._ping, self._url, ""))
+
+    def hear(self, answer: Answer) -> None:
+        """What the server says while it plays: where the login has run out it is renewed, once per keep-alive."""
+        if answer.status == 401 and not self._renewed and self._login.challenged(answer.challenges):
+            self._ping_due_s = _NOW_S
 
     def close(self) -> None:
         """Say goodbye, as far as that does not wait."""

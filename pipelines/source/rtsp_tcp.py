@@ -112,13 +112,13 @@ class TcpStream:
     def _gulp(self) -> None:
         """Take what is there, else wait for more. What came before an error is given out first; it comes up again."""
         try:
-            self._wire.packets(self._session.channel, self._take)
+            self._wire.packets(self._session.channel, self._take, self._session.hear)
             if self._units:
                 return
             self._session.keep_alive(time.monotonic())
             self._wire.fill()
             self._gulp_ns = time.monotonic_ns()
-            self._wire.packets(self._session.channel, self._take)
+            self._wire.packets(self._session.channel, self._take, self._session.hear)
         except SourceError:
             if not self._units:
                 raise

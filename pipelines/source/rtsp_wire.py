@@ -109,11 +109,14 @@ class Wire:
             raise SourceError("interrupted" if self.interrupted else "the camera closed the connection")
         self._end += count
 
-    def packets(self, channel: int, take: Callable[[memoryview], None]) -> None:
-        """Part all that was read: RTP of this channel goes to `take`, what else there is is dropped.
+    def packets(
+        self, channel: int, take: Callable[[memoryview], None], hear: Callable[[Answer], None] = lambda _: None
+    ) -> None:
+        """Part all that was read; what is neither RTP of this channel nor an answer is dropped.
 
         Args:
             take: Called with each RTP packet; the view is valid during the call only.
+            hear: Called with each answer: to a keep-alive.
 
         Raises:
             SourceError: the bytes are neither.
@@ -122,8 +125,9 @@ class Wire:
         while at + _HEAD_BYTES <= end:
             if buffer[at] != _INTERLEAVED:
                 self._begin = at
-                if self._answer() is None:
+                if (answer := self._answer()) is None:
                     return
+                hear(answer)
                 at = self._begin
                 continue
             after = at + _HEAD_BYTES + (buffer[at + 2] << 8 | buffer[at + 3])
