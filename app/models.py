@@ -206,7 +206,7 @@ def check(arguments: argparse.Namespace) -> int:
     from pipelines import build_worker
 
     if arguments.spec is not None:
-        os.nice(10)  # beside a worker that serves
+        os.nice(19)  # beside a worker that serves
         config = WorkerDeployment.model_validate_json(arguments.spec)
         path, sha256, report = build_worker.check_model(config.worker, config.model)
         print(json.dumps({"path": str(path), "sha256": sha256} | asdict(report)))

@@ -115,14 +115,20 @@ class _Events:
         self._traffic.lost_tasks(tasks)
 
 
+async def _once_attached(traffic: Traffic) -> None:
+    while not traffic.attaches:
+        await asyncio.sleep(0.01)
+    await traffic.run()
+
+
 @asynccontextmanager
-async def flowing(socket: Path, fps: float, slots: int = 64) -> AsyncIterator[Traffic]:
+async def flowing(socket: Path, fps: float, slots: int = 128) -> AsyncIterator[Traffic]:
     """Traffic into the worker at `socket` while the context is open; drained at the end."""
     traffic = Traffic(fps)
     options = LaneOptions(slots=slots)
     link = ShmLink(socket, options, _Events(traffic))
     linking = asyncio.create_task(link.run())
-    publishing = asyncio.create_task(traffic.run())
+    publishing = asyncio.create_task(_once_attached(traffic))
     try:
         async with asyncio.timeout(30):
             while not traffic.answers.total():
