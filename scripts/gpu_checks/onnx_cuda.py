@@ -8,7 +8,7 @@ import numpy as np
 
 from pipelines.worker.engines.device_lane import buckets
 from pipelines.worker.engines.onnx import CUDA, OnnxEngine
-from scripts.gpu_checks.numerics import BOX_TOLERANCE_PX, SCORE_TOLERANCE, differences
+from scripts.gpu_checks.numerics import Difference, difference
 from scripts.gpu_checks.subject import PICTURES, Figures, Settings, colors, percentile, pictures
 
 
@@ -21,7 +21,7 @@ def check(settings: Settings) -> Figures:
     engine = OnnxEngine(settings.model, providers=(CUDA,), max_batch=settings.max_batch)
     reference = OnnxEngine(settings.model, threads=2, max_batch=1)
     planes, color = pictures(engine.card), colors(engine.card, PICTURES)
-    worst_score = worst_box = 0.0
+    worst = Difference()
     sizes = {}
     for size in buckets(settings.max_batch):
         times: list[float] = []
@@ -32,16 +32,9 @@ def check(settings: Settings) -> Figures:
             times.append((time.perf_counter() - started) * 1e3)
         for index, got in enumerate(rows):
             expected = reference.infer([planes[index]], color[index][None])[0]
-            score, box = differences(got, expected)
-            worst_score, worst_box = max(worst_score, score), max(worst_box, box)
+            worst = worst.worst(difference(got, expected))
         sizes[str(size)] = {"latency_p50_ms": percentile(times, 50), "latency_p99_ms": percentile(times, 99)}
     title = engine.title
     engine.close()
     reference.close()
-    return {
-        "ok": worst_score <= SCORE_TOLERANCE[False] and worst_box <= BOX_TOLERANCE_PX[False],
-        "title": title,
-        "worst_score": worst_score,
-        "worst_box_px": worst_box,
-        "sizes": sizes,
-    }
+    return {**worst.figures(half=False), "title": title, "sizes": sizes}

@@ -15,6 +15,7 @@ from onnx import TensorProto, helper
 from pipelines.errors import ModelError
 from pipelines.model.fold import fold
 from pipelines.model.options import FoldOptions
+from pipelines.values import F32
 from pipelines.worker.engines import device_open
 from scripts.gpu_checks import __main__ as gpu_check
 from scripts.gpu_checks import numerics, report
@@ -75,7 +76,7 @@ def test_without_a_gpu_each_engine_says_why_it_is_not_here(
 
 
 def test_a_failed_check_fails_the_report(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(numerics, "differences", lambda rows, expected: (0.5, float(np.abs(rows - expected).max())))
+    monkeypatch.setattr(numerics, "SCORE_TOLERANCE", {False: -1.0})
     for module in ("copies", "speed", "replay", "killed"):
         monkeypatch.setattr(getattr(gpu_check, module), "check", lambda *_: {"ok": True, "pinned_gb_s": 1.0})
     monkeypatch.setattr(report, "table", lambda _: "")
@@ -85,6 +86,23 @@ def test_a_failed_check_fails_the_report(model: Path, tmp_path: Path, monkeypatc
     )
     assert code == 1
     assert report.failures(json.loads(report_file.read_text())) == ["fake: numerics"]
+
+
+def rows(*found: tuple[float, float, float]) -> F32:
+    """Rows of (left, score, class); boxes are 10 px wide."""
+    return np.array([[left, 0.0, left + 10.0, 10.0, score, kind] for left, score, kind in found], np.float32)
+
+
+def test_answers_are_compared_row_by_row_in_whatever_order() -> None:
+    expected = rows((0, 0.9, 0), (50, 0.89, 1), (90, 0.01, 0))
+    same = numerics.difference(rows((50, 0.9, 1), (0, 0.89, 0), (20, 0.01, 1)), expected)
+    assert (same.box_px, same.other_class) == (0.0, 0.0)
+    assert same.score < 1e-6
+    moved = numerics.difference(rows((3, 0.9, 0), (50, 0.89, 0), (90, 0.01, 0)), expected)
+    assert (moved.box_px, moved.other_class) == (3.0, 0.5)
+    lost = numerics.difference(rows((0, 0.9, 0), (50, 0.5, 1), (90, 0.01, 0)), expected)
+    assert lost.box_px == float("inf")
+    assert not lost.figures(half=True)["ok"]
 
 
 def test_arithmetic_is_counted_from_the_convolutions(tmp_path: Path) -> None:

@@ -7,13 +7,13 @@ boxes behind it stay float32: a coordinate of 600 px has steps of half a pixel i
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
-from onnx import version_converter
+from onnx import TensorProto, helper, version_converter
 
 from pipelines.errors import ModelError
 from pipelines.values import F32, U8
@@ -56,6 +56,8 @@ def to_float16(source: Path, target: Path) -> None:
         converted = convert_float_to_float16(model, keep_io_types=True, op_block_list=[], node_block_list=outside)
     except Exception as error:  # onnx and onnxruntime raise what they like here
         raise ModelError(f"{source}: cannot be converted to float16: {str(error)[:200]}") from error
+    _keep_float32(converted)
+    _in_order(converted)
     _save(converted, target, "float16")
 
 
@@ -135,6 +137,65 @@ def _prepared(source: Path) -> onnx.ModelProto:
             node.name = f"{node.name or node.op_type}_{index}"
         seen.add(node.name)
     return model
+
+
+def _keep_float32(model: onnx.ModelProto) -> None:
+    """Let tensors that stay float32 go straight to their users. In place.
+
+    The converter sends every input and output through float16 and back: a box would have half-pixel steps again, and
+    the colour map lose its last digits.
+    """
+    found = [node for node in model.graph.node if node.op_type == "Cast"]
+    casts = {node.output[0]: (node.input[0], helper.get_node_attr_value(node, "to")) for node in found}
+    direct = {}
+    for name, (source, kind) in casts.items():
+        before = casts.get(source)
+        if kind == TensorProto.FLOAT and before is not None and before[1] == TensorProto.FLOAT16:
+            direct[name] = before[0]
+    outputs = {direct.pop(o.name): o.name for o in model.graph.output if o.name in direct}
+    kept = [node for node in model.graph.node if not set(node.output) & set(outputs.values())]
+    for node in kept:
+        _rename(node.input, direct)
+        _rename(node.input, outputs)
+        _rename(node.output, outputs)
+    replaced = [onnx.NodeProto.FromString(node.SerializeToString()) for node in kept]
+    del model.graph.node[:]
+    model.graph.node.extend(replaced)
+
+
+def _rename(names: Any, to: Mapping[str, str]) -> None:
+    """Names of a node's inputs or outputs, in place."""
+    renamed = [to.get(name, name) for name in names]
+    del names[:]
+    names.extend(renamed)
+
+
+def _in_order(model: onnx.ModelProto) -> None:
+    """Nodes after those that feed them, and no casts for nobody; the converter appends its casts at the end. In place.
+
+    Raises:
+        ModelError: something is used that nothing makes.
+    """
+    waiting, before = list(model.graph.node), -1
+    while before != len(waiting):
+        before = len(waiting)
+        used = {o.name for o in model.graph.output} | {name for node in waiting for name in node.input}
+        waiting = [node for node in waiting if node.op_type != "Cast" or node.output[0] in used]
+    made = {""} | {i.name for i in model.graph.input} | {t.name for t in model.graph.initializer}
+    ordered: list[onnx.NodeProto] = []
+    while waiting:
+        late = []
+        for node in waiting:
+            if made.issuperset(node.input):
+                ordered.append(onnx.NodeProto.FromString(node.SerializeToString()))
+                made.update(node.output)
+            else:
+                late.append(node)
+        if len(late) == len(waiting):
+            raise ModelError(f"the converter left {len(waiting)} nodes that nothing feeds")
+        waiting = late
+    del model.graph.node[:]
+    model.graph.node.extend(ordered)
 
 
 def _save(model: onnx.ModelProto, target: Path, precision: str) -> None:

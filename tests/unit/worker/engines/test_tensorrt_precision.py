@@ -15,7 +15,7 @@ from pipelines.model.fold import fold
 from pipelines.model.known import SHIPPED_FOLDER
 from pipelines.model.options import FoldOptions
 from pipelines.values import U8
-from pipelines.worker.engines.folded import read_card
+from pipelines.worker.engines.folded import COLOR, DETECTIONS, read_card
 from pipelines.worker.engines.tensorrt_assert import promised_precision
 from pipelines.worker.engines.tensorrt_precision import PREFIX, network_nodes, to_float16, to_int8
 from scripts import precision
@@ -68,6 +68,17 @@ def test_the_command_converts_and_says_what_it_costs(
     assert (report["to"], report["frames"], report["rows_of_original"]) == (to, 3, 3)
     assert report["kept"] == 1.0
     assert report["mean_iou"] > 0.8
+
+
+def test_colour_map_and_boxes_stay_float32_and_nodes_stand_in_order(model: Path, tmp_path: Path) -> None:
+    to_float16(model, tmp_path / "half.onnx")
+    half = onnx.load(str(tmp_path / "half.onnx"))
+    onnx.checker.check_model(half)
+    assert not any(n.op_type == "Cast" for n in half.graph.node if COLOR in n.input or DETECTIONS in n.output)
+    kinds = {t.name: t.data_type for t in half.graph.initializer}
+    weights = [kinds[n.input[1]] for n in half.graph.node if n.op_type == "Conv"]
+    assert weights
+    assert set(weights) == {onnx.TensorProto.FLOAT16}
 
 
 def test_a_model_that_misses_targets_shows_in_the_report(model: Path, scenes: Path, tmp_path: Path) -> None:
