@@ -39,9 +39,9 @@ class DecoderOptions(BaseModel, frozen=True, extra="forbid"):
         description="0: as the stream says; 1: BT.601; 2: BT.709. For cameras that tag their matrix wrongly.",
     )
     deblock: Literal["all", "key", "none"] = Field(
-        default="key",
+        default="all",
         description="H.264, H.265: which pictures are smoothed at block edges. Only key frames saves a fifth of the "
-        "decoder's time; a shrunk picture does not show it, a snapshot a little.",
+        "decoder's time, but what is left out adds up until the next one: not for groups of more than some seconds.",
     )
 
 
