@@ -4,6 +4,14 @@ fg_packages=(
   mosquitto mosquitto-clients                                                                                # MQTT
   default-jdk-headless kcat maven                                                                            # Kafka
 )
+if [ "$(uname -m)" = x86_64 ]; then # guests with soft-RoCE
+  fg_packages+=(busybox-static iproute2 kmod perftest python3-pyverbs qemu-system-x86)
+  if grep -qs '^ID=ubuntu' /etc/os-release; then
+    fg_packages+=(linux-image-generic linux-modules-extra-generic)
+  else
+    fg_packages+=(linux-image-amd64)
+  fi
+fi
 fg_missing=()
 if command -v apt-get >/dev/null && command -v dpkg-query >/dev/null; then
   for fg_package in "${fg_packages[@]}"; do

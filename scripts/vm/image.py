@@ -19,14 +19,16 @@ export PATH=/bin
 while read module; do /bin/busybox insmod /modules/$module || echo "no module $module"; done < /modules/order
 over=trans=virtio,version=9p2000.L,msize=512000
 /bin/busybox mount -t 9p -o $over,ro,cache=loose root /root
-for one in proc sysfs; do /bin/busybox mount -t $one $one /root/$([ $one = proc ] && echo proc || echo sys); done
+/bin/busybox mount -t proc proc /root/proc
+/bin/busybox mount -t sysfs sys /root/sys
 /bin/busybox mount -t devtmpfs dev /root/dev
 /bin/busybox mkdir -p /root/dev/shm && /bin/busybox mount -t tmpfs shm /root/dev/shm
 /bin/busybox mount -t tmpfs run /root/run
 /bin/busybox mkdir -p /root{SHARE} /root/run/tmp && /bin/busybox mount -t 9p -o $over share /root{SHARE}
 /bin/busybox ifconfig lo 127.0.0.1
+guest=$(/bin/busybox sed 's/.*guest=//; s/ .*//' /proc/cmdline)
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin TMPDIR=/run/tmp HOME=/run/tmp
-/bin/busybox chroot /root /bin/sh {SHARE}/main > /root{SHARE}/output 2>&1
+/bin/busybox chroot /root /bin/bash {SHARE}/$guest/main > /root{SHARE}/$guest/output 2>&1
 /bin/busybox poweroff -f
 """
 

@@ -1,4 +1,4 @@
-"""One guest: a QEMU process, its network cards, the folder it shares with us."""
+"""One guest: a QEMU process, its network cards, the folder that all guests share with us."""
 
 from __future__ import annotations
 
@@ -24,12 +24,13 @@ class Guest:
     netdevs: Sequence[str]
     """QEMU's -netdev options, one for each card (eth0, eth1, ...), each without its id."""
     memory_mb: int = 1536
-    cores: int = 2
-    share: Path = field(default_factory=Path)
+    cores: int = 1
+    """One: of two that take turns on a busy host, one waits for a lock that the other holds."""
+    directory: Path = field(default_factory=Path)
     process: subprocess.Popen[bytes] | None = None
 
     def start(self, directory: Path, image: Image) -> None:
-        """Boot. The shared folder, with what the script says, is `directory`/NAME.
+        """Boot. `directory`/share is the guest's /run/share; what the script says goes to share/NAME/output.
 
         Raises:
             CannotBoot: QEMU is not installed.
@@ -37,9 +38,10 @@ class Guest:
         qemu = shutil.which("qemu-system-x86_64")
         if qemu is None:
             raise CannotBoot("QEMU is not installed: apt-get install qemu-system-x86")
-        self.share = directory / self.name
-        self.share.mkdir()
-        (self.share / "main").write_text(self.script)
+        self.directory = directory
+        own = directory / "share" / self.name
+        own.mkdir(parents=True)
+        (own / "main").write_text(self.script)
         with (directory / f"{self.name}.qemu").open("wb") as log:
             self.process = subprocess.Popen(
                 [qemu, *self._options(directory, image)], stdin=subprocess.DEVNULL, stdout=log, stderr=log
@@ -63,7 +65,7 @@ class Guest:
     @property
     def output(self) -> str:
         """All it has written so far."""
-        path = self.share / "output"
+        path = self.directory / "share" / self.name / "output"
         return path.read_text(errors="replace") if path.exists() else ""
 
     def _options(self, directory: Path, image: Image) -> list[str]:
@@ -81,10 +83,11 @@ class Guest:
             "-m",
             f"{self.memory_mb}M",
         ]
-        options += ["-serial", f"file:{directory / self.name}.console", "-append", _KERNEL]
+        options += ["-serial", f"file:{directory / self.name}.console"]
+        options += ["-append", f"{_KERNEL} guest={self.name}"]
         options += ["-kernel", str(image.kernel), "-initrd", str(image.initramfs)]
         options += ["-fsdev", "local,id=root,path=/,security_model=none,readonly=on,multidevs=remap"]
-        options += ["-fsdev", f"local,id=share,path={self.share},security_model=none"]
+        options += ["-fsdev", f"local,id=share,path={directory}/share,security_model=none"]
         for tag in ("root", "share"):
             options += ["-device", f"virtio-9p-pci,fsdev={tag},mount_tag={tag}"]
         for number, netdev in enumerate(self.netdevs):

@@ -1,0 +1,165 @@
+"""RDMA for real without a card: two guests with soft-RoCE, the tests in them, one report.
+
+    scripts/rdma_vm [--report FILE] [--only EXPRESSION] [--keep]
+
+The report: {"tests_passed", "tests_failed", "goodput_ratio", "recovery_s": {FAULT: seconds}} and what else the tests
+measured. Exit code 0: all passed; 1: not; 77: this machine cannot boot guests, and why is said on one line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import compileall
+import json
+import shutil
+import signal
+import socket
+import sys
+import sysconfig
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+from scripts.vm import pair
+from scripts.vm.image import CannotBoot, make_image
+from scripts.vm.machine import Guest
+
+ROOT = Path(__file__).parents[2]
+CANNOT = 77
+LIMIT_S = 1500.0
+"""Two idle cores need a fifth of it; a machine that is busy with other things more."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser("rdma_vm", description="The RDMA tests between two guests with soft-RoCE.")
+    parser.add_argument("--report", type=Path, metavar="FILE", help="write what was passed and measured, as JSON")
+    parser.add_argument("--only", default="", metavar="EXPRESSION", help="a choice of the tests, as pytest's -k has it")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="work in this new folder, and leave it")
+    arguments = parser.parse_args(argv)
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # not without stopping the guests
+    with tempfile.TemporaryDirectory(prefix="fg-vm-") as made:
+        directory = arguments.keep or Path(made)
+        try:
+            report = run(directory, arguments.only)
+        except CannotBoot as reason:
+            sys.stderr.write(f"rdma_vm: {reason}\n")
+            return CANNOT
+    text = json.dumps(report, indent=2) + "\n"
+    sys.stdout.write(text)
+    if arguments.report:
+        arguments.report.write_text(text)
+    return int(report["tests_failed"] != 0 or report["tests_passed"] == 0)
+
+
+def run(directory: Path, only: str = "") -> dict[str, Any]:
+    """Boot both guests, wait for the tests, collect. Takes minutes.
+
+    Raises:
+        CannotBoot: QEMU, a kernel with soft-RoCE or pyverbs is missing.
+    """
+    pyverbs = find_pyverbs()
+    share = directory / "share"
+    share.mkdir(parents=True)
+    tree = copy_tree(directory / "tree")
+    image = make_image(directory)
+    prepare_clip(share / "clip")
+    ports = free_ports(2)
+    python = Path(sys.executable)
+    far = Guest("worker", pair.worker_script(tree, python, pyverbs), [f"socket,listen=127.0.0.1:{p}" for p in ports])
+    cards = [f"socket,connect=127.0.0.1:{port}" for port in ports] + ["hubport,hubid=0"] * 2
+    near = Guest("dpu", pair.dpu_script(tree, python, pyverbs, only), cards)
+    began = time.monotonic()
+    try:
+        far.start(directory, image)
+        near.start(directory, image)
+        in_time = near.wait(LIMIT_S)
+    finally:
+        near.stop()
+        far.stop()
+    sys.stderr.write(near.output)
+    if not in_time:
+        sys.stderr.write(f"rdma_vm: the tests did not end within {LIMIT_S:g} s\n{far.output}")
+    return collect(share) | {"seconds": round(time.monotonic() - began)}
+
+
+def find_pyverbs() -> Path:
+    """The folder of a pyverbs that this Python can load.
+
+    Raises:
+        CannotBoot: there is none, or only one for another Python.
+    """
+    suffix = sysconfig.get_config_var("EXT_SUFFIX")
+    folders = [Path(entry) / "pyverbs" for entry in (*sys.path, "/usr/lib/python3/dist-packages")]
+    found = [folder for folder in folders if folder.is_dir()]
+    if not found:
+        raise CannotBoot("pyverbs is not installed: apt-get install python3-pyverbs")
+    for folder in found:
+        if (folder / f"device{suffix}").exists():
+            return folder
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    raise CannotBoot(
+        f"{found[0]} is for another Python than {version}: make the virtual environment with the distribution's "
+        "(PYTHON=/usr/bin/python3 FRAMEGATE_VENV=... scripts/rdma_vm)"
+    )
+
+
+def copy_tree(target: Path) -> Path:
+    """The program as it is now, compiled: both guests run one state of it, whatever is edited meanwhile."""
+    for name in ("app", "pipelines", "scripts", "tests"):
+        shutil.copytree(ROOT / name, target / name)
+    shutil.copy(ROOT / "pyproject.toml", target)
+    compileall.compile_dir(target, quiet=2, workers=1)
+    return target
+
+
+def prepare_clip(folder: Path) -> None:
+    """A second of drawn targets and a detector that finds them, for the whole pipe."""
+    from pipelines.model.fold import fold
+    from pipelines.model.options import FoldOptions
+    from tests.fakes.detector import save_detector
+    from tests.fakes.scene import CLASS_NAMES, Scene, clip
+
+    folder.mkdir()
+    scene = Scene(width=320, height=180, seconds=1, gop=25)
+    shutil.copy(clip(scene).path, folder / "clip.mp4")
+    original = save_detector(folder / "scene.onnx", (416, 256), scene.wh)
+    fold(original, folder / "scene.folded.onnx", FoldOptions(name="scene", classes=CLASS_NAMES, score_threshold=0.5))
+
+
+def collect(share: Path) -> dict[str, Any]:
+    """The report, from what the tests left behind."""
+    report: dict[str, Any] = {"tests_passed": 0, "tests_failed": 0, "tests_skipped": 0, "goodput_ratio": None}
+    report |= {"recovery_s": {}, "noticed_s": {}, "failed": []}
+    if (share / "tests.xml").exists():
+        for case in ElementTree.parse(share / "tests.xml").iter("testcase"):
+            outcome = {one.tag for one in case} & {"failure", "error", "skipped"}
+            key = "passed" if not outcome else "skipped" if outcome == {"skipped"} else "failed"
+            report[f"tests_{key}"] += 1
+            if key == "failed":
+                report["failed"].append(case.get("name"))
+    if (share / "results").exists():
+        for line in (share / "results").read_text().splitlines():
+            for key, value in json.loads(line).items():
+                if isinstance(report.get(key), dict):
+                    report[key] |= value
+                else:
+                    report[key] = value
+    if (share / "wire_bytes").exists():
+        report["contract_wire_bytes"] = int((share / "wire_bytes").read_text())
+    return report
+
+
+def free_ports(count: int) -> list[int]:
+    """Of this host, free a moment ago."""
+    listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [int(one.getsockname()[1]) for one in listeners]
+    for one in listeners:
+        one.close()
+    return ports
+
+
+if __name__ == "__main__":
+    sys.exit(main())
