@@ -11,7 +11,7 @@ from pyverbs.pyverbs_error import PyverbsError
 
 from pipelines.errors import LaneError
 from pipelines.transport.rdma_options import RdmaOptions
-from pipelines.transport.rdma_verbs import Port
+from pipelines.transport.rdma_verbs import Port, gid_of
 
 _MAX_GIDS = 256
 
@@ -48,13 +48,6 @@ def ports() -> Iterator[Port]:
                 yield from _ports_of(context)
     except PyverbsError as error:
         raise LaneError(f"the RDMA devices cannot be looked at: {error}") from error
-
-
-def gid_of(address: str) -> str:
-    """An IP address as RoCE writes it: IPv6, or IPv4 mapped into it; all digits."""
-    parsed = ipaddress.ip_address(address.partition("%")[0])
-    mapped = parsed if parsed.version == 6 else ipaddress.ip_address(f"::ffff:{parsed}")
-    return mapped.exploded
 
 
 def _ports_of(context: Context) -> Iterator[Port]:

@@ -10,6 +10,7 @@ sender's stores happen before the device reads them because posting ends in a do
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -139,3 +140,10 @@ class Verbs(Protocol):
         Raises:
             LaneError: no such device, or it gives no queue pair of that size.
         """
+
+
+def gid_of(address: str) -> str:
+    """An IP address as RoCE writes it: IPv6, or IPv4 mapped into it; all digits."""
+    parsed = ipaddress.ip_address(address.partition("%")[0])
+    mapped = parsed if parsed.version == 6 else ipaddress.ip_address(f"::ffff:{parsed}")
+    return mapped.exploded

@@ -29,6 +29,7 @@ from scripts.vm.machine import Guest
 
 ROOT = Path(__file__).parents[2]
 CANNOT = 77
+_SYSTEM = Path("/usr/lib/python3/dist-packages")
 LIMIT_S = 1500.0
 """Two idle cores need a fifth of it; a machine that is busy with other things more."""
 
@@ -66,15 +67,19 @@ def run(directory: Path, only: str = "") -> dict[str, Any]:
     tree = copy_tree(directory / "tree")
     image = make_image(directory)
     prepare_clip(share / "clip")
-    ports = free_ports(2)
+    # Socket pairs, not ports: nobody has to wait until the other listens, and nobody else can connect.
+    wires = [socket.socketpair() for _ in range(2)]
+    near_ends, far_ends = zip(*wires, strict=True)
     python = Path(sys.executable)
-    far = Guest("worker", pair.worker_script(tree, python, pyverbs), [f"socket,listen=127.0.0.1:{p}" for p in ports])
-    cards = [f"socket,connect=127.0.0.1:{port}" for port in ports] + ["hubport,hubid=0"] * 2
-    near = Guest("dpu", pair.dpu_script(tree, python, pyverbs, only), cards)
+    far = Guest("worker", pair.worker_script(tree, python, pyverbs), _cards(far_ends), far_ends)
+    cards = _cards(near_ends) + ["hubport,hubid=0"] * 2
+    near = Guest("dpu", pair.dpu_script(tree, python, pyverbs, only), cards, near_ends)
     began = time.monotonic()
     try:
         far.start(directory, image)
         near.start(directory, image)
+        for wire in (*near_ends, *far_ends):
+            wire.close()
         in_time = near.wait(LIMIT_S)
     finally:
         near.stop()
@@ -92,7 +97,7 @@ def find_pyverbs() -> Path:
         CannotBoot: there is none, or only one for another Python.
     """
     suffix = sysconfig.get_config_var("EXT_SUFFIX")
-    folders = [Path(entry) / "pyverbs" for entry in (*sys.path, "/usr/lib/python3/dist-packages")]
+    folders = [Path(entry) / "pyverbs" for entry in (*sys.path, str(_SYSTEM))]
     found = [folder for folder in folders if folder.is_dir()]
     if not found:
         raise CannotBoot("pyverbs is not installed: apt-get install python3-pyverbs")
@@ -152,13 +157,8 @@ def collect(share: Path) -> dict[str, Any]:
     return report
 
 
-def free_ports(count: int) -> list[int]:
-    """Of this host, free a moment ago."""
-    listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [int(one.getsockname()[1]) for one in listeners]
-    for one in listeners:
-        one.close()
-    return ports
+def _cards(ends: Sequence[socket.socket]) -> list[str]:
+    return [f"socket,fd={end.fileno()}" for end in ends]
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -23,6 +24,8 @@ class Guest:
     script: str
     netdevs: Sequence[str]
     """QEMU's -netdev options, one for each card (eth0, eth1, ...), each without its id."""
+    wires: Sequence[socket.socket] = ()
+    """Ends of socket pairs that some of the cards are on: theirs is `socket,fd=` and the descriptor's number."""
     memory_mb: int = 1536
     cores: int = 1
     """One: of two that take turns on a busy host, one waits for a lock that the other holds."""
@@ -44,7 +47,11 @@ class Guest:
         (own / "main").write_text(self.script)
         with (directory / f"{self.name}.qemu").open("wb") as log:
             self.process = subprocess.Popen(
-                [qemu, *self._options(directory, image)], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                [qemu, *self._options(directory, image)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=[wire.fileno() for wire in self.wires],
             )
 
     def wait(self, timeout_s: float) -> bool:

@@ -14,10 +14,8 @@ import pytest
 
 START_S = 240.0
 VARIABLE = "FRAMEGATE_RDMA_PAIR"
-REASON = (
-    "needs a second host with RDMA: scripts/rdma_vm makes two guests; or start `python -m tests.hardware.peer` on one "
-    f"and name NEAR_ADDRESS,FAR_ADDRESS,PEER_HOST:PORT in {VARIABLE} on the other"
-)
+"""NEAR_ADDRESS,FAR_ADDRESS,PEER_HOST:PORT"""
+REASON = "needs a second host with RDMA: scripts/rdma_vm has one (docs/rdma.md)"
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from pipelines.contracts import SlotWriter
-from pipelines.transport.rdma import RdmaLink, device_ports
-from pipelines.transport.rdma_device import gid_of
+from pipelines.transport.rdma import RdmaLink, device_ports, device_verbs
+from pipelines.transport.rdma_verbs import gid_of
 from pipelines.values import Answer, ModelCard, Priority
 from tests.hardware import roles
 from tests.hardware.far import Far, Hosts, note
@@ -77,7 +77,7 @@ class Events:
 async def on_lane(host: str, measure: Callable[[Events, SlotWriter], object]) -> Events:
     events = Events()
     options = roles.rdma(host)
-    link = RdmaLink(options, roles.OPTIONS, events, roles.device_verbs(options))
+    link = RdmaLink(options, roles.OPTIONS, events, device_verbs(options))
     running = asyncio.create_task(link.run())
     async with asyncio.timeout(START_S):
         writer = await events.writer
@@ -151,7 +151,7 @@ async def hop_us() -> float:
         await done.wait()
     loop.remove_reader(event)
     os.close(event)
-    return statistics.median(times)
+    return float(statistics.median(times))
 
 
 async def round_trip_us(host: str, card: ModelCard) -> float:

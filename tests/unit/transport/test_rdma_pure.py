@@ -25,7 +25,7 @@ from pipelines.transport.rdma_message import (
 from pipelines.transport.rdma_notice import MAX_SLOTS, generation_of, pack_notice, payload_bytes_of, slot_of
 from pipelines.transport.rdma_options import RdmaOptions
 from pipelines.transport.rdma_status import in_words, reason_of
-from pipelines.transport.rdma_verbs import Completion, Endpoint, RemoteRegion
+from pipelines.transport.rdma_verbs import Completion, Endpoint, RemoteRegion, gid_of
 from pipelines.transport.reader import NO_ROWS
 from pipelines.transport.region import RegionLayout
 from pipelines.values import Answer, AnswerCode
@@ -194,3 +194,14 @@ def test_a_secret_that_is_none_is_refused() -> None:
 def options(**changes: object) -> RdmaOptions:
     given = {"address": "10.0.0.2:7471", "secret": SecretStr("0123456789abcdef")}
     return RdmaOptions.model_validate(given | changes)
+
+
+@pytest.mark.parametrize(
+    ("address", "gid"),
+    [
+        ("10.77.0.1", "0000:0000:0000:0000:0000:ffff:0a4d:0001"),
+        ("fe80::1%eth0", "fe80:0000:0000:0000:0000:0000:0000:0001"),
+    ],
+)
+def test_an_address_is_found_in_a_gid_table(address: str, gid: str) -> None:
+    assert gid_of(address) == gid
