@@ -56,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     _check(commands.add_parser("check", help="check a configuration; exits 2 if it has mistakes"))
     _schema(commands.add_parser("schema", help="print the configuration's JSON Schema, for editors"))
     _demo(commands.add_parser("demo", help="play clips through the whole pipe, with a live table"))
+    from app.bench.batcher import add_batcher
     from app.bench.cameras import add_cameras, add_capacity
     from app.bench.recall import add_recall
     from app.doctor import add_doctor
@@ -68,6 +69,9 @@ def _parser() -> argparse.ArgumentParser:
     add_cameras(measures.add_parser("cameras", help="N cameras over RTSP: what is carried, latencies, peers"))
     add_capacity(measures.add_parser("capacity", help="how many cameras this machine carries"))
     add_recall(measures.add_parser("recall", help="decode saved against event recall, per scene, with baselines"))
+    add_batcher(
+        measures.add_parser("batcher", help="batching under deadlines against FIFO and Triton, in virtual time")
+    )
     return parser
 
 

@@ -67,11 +67,34 @@ def recall(figures: Figures) -> Iterator[tuple[str, str]]:
             )
 
 
+def batcher(figures: Figures) -> Iterator[tuple[str, str]]:
+    """framegate bench batcher"""
+    traces = figures["traces"]
+    best = max(traces, key=lambda name: traces[name]["ratio"])
+    others = [row["ratio"] for name, row in traces.items() if name != best]
+    row = traces[best]
+    yield (
+        f"batcher, virtual time, {best.replace('_', ' ')}: tasks/s in time, ours / best of "
+        f"{row['settings_tried']} Triton settings / FIFO",
+        f"{row['ours']:.0f} / {row['triton']:.0f} / {row['fifo']:.0f} ({row['ratio']:.2f}x)",
+    )
+    yield (
+        f"the same on {len(others)} other traces: ours over the best Triton setting, least and most",
+        f"{min(others):.3f}, {max(others):.3f}",
+    )
+    yield "the same: tasks let run that ended late, most of any trace", f"{_most_late(traces):.3%}"
+
+
+def _most_late(traces: Figures) -> float:
+    return max(float(row["late_after_admission"]) for row in traces.values())
+
+
 ROWS: dict[str, Callable[[Figures], Iterator[tuple[str, str]]]] = {
     "steps": steps,
     "lane": lane,
     "gate": gate,
     "recall": recall,
+    "batcher": batcher,
 }
 
 
