@@ -13,6 +13,9 @@ class BatchOptions(BaseModel, frozen=True, extra="forbid"):
         4.0, ge=0, le=100, description="Longest time an idle engine waits for a batch to fill, where waiting pays, ms."
     )
     queue: int = Field(
-        256, ge=1, description="Tasks that may wait; the one with the latest deadline is refused beyond it."
+        4096,
+        ge=1,
+        description="Tasks that may wait; the one with the latest deadline is refused beyond it. They wait in their "
+        "lanes' slots: a smaller number saves no memory, and refuses what a burst leaves time for.",
     )
     watchdog_s: float = Field(10.0, gt=0, description="A batch that runs longer than this ends the worker process, s.")

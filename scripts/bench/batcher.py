@@ -32,9 +32,6 @@ from scripts.bench.batcher_trace import SECONDS, Task, Tasks, in_phase, mixed, p
 from scripts.bench.batcher_triton import Setting, goodput, goodputs, grid, with_levels
 from scripts.bench.record import record
 
-_UNBOUNDED = {"queue": 100_000}
-"""Triton's queue has no bound by default; neither has ours here. In service the ring's slots bound both."""
-
 
 @dataclass(frozen=True)
 class Trace:
@@ -85,7 +82,7 @@ def run(trace: Trace, seed: int) -> Run:
     """All schedulers on one trace and seed. In a process of its own."""
     tasks, costs, slowness = scene(trace, seed)
     engine = service(costs, slowness, seed)
-    ours = replay(tasks, engine, BatchOptions(max_batch=costs.largest, **_UNBOUNDED))
+    ours = replay(tasks, engine, BatchOptions(max_batch=costs.largest))
     triton = goodputs(tasks, grid(costs, _typical_slack_ns(trace)), engine)
     return Run(len(tasks), ours, goodput(tasks, Setting(costs.largest), engine), triton)
 
