@@ -62,10 +62,10 @@ class LinkSession:
         try:
             done = self._pair.completions()
             for one in done:
-                if one.notice is not None:
+                if one.notice is None:
+                    self._end(reason_of(done))
+                else:
                     self._answered(one.notice)
-            if any(one.error for one in done):
-                self._end(reason_of(done))
         except LaneError as error:
             self._end(str(error))
         except Exception as error:

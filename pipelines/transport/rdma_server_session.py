@@ -57,10 +57,9 @@ class ServerSession:
         try:
             done = self._pair.completions()
             for one in done:
-                if one.notice is not None:
-                    self._published(one.notice)
-            if any(one.error for one in done):
-                raise LaneError(reason_of(done))
+                if one.notice is None:
+                    raise LaneError(reason_of(done))
+                self._published(one.notice)
             self._settle()
             self._readable(self.lane)
         except LaneError as error:

@@ -81,11 +81,12 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """Something ended. `notice` is the immediate value of a receive that went well, else None."""
+    """A notice came, or something went wrong. Writes that went well are not told of."""
 
     notice: int | None
+    """The immediate value; None: it went wrong."""
     error: str = ""
-    """Why it went wrong, in words; empty if it went well."""
+    """Why, in words."""
     flushed: bool = False
     """It was only thrown away after something else went wrong."""
 

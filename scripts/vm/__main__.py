@@ -25,7 +25,7 @@ from xml.etree import ElementTree
 
 from scripts.vm import pair
 from scripts.vm.image import CannotBoot, make_image
-from scripts.vm.machine import Guest
+from scripts.vm.machine import Guest, kvm_works
 
 ROOT = Path(__file__).parents[2]
 CANNOT = 77
@@ -73,7 +73,7 @@ def run(directory: Path, only: str = "") -> dict[str, Any]:
     python = Path(sys.executable)
     far = Guest("worker", pair.worker_script(tree, python, pyverbs), _cards(far_ends), far_ends)
     cards = _cards(near_ends) + ["hubport,hubid=0"] * 2
-    near = Guest("dpu", pair.dpu_script(tree, python, pyverbs, only), cards, near_ends)
+    near = Guest("dpu", pair.dpu_script(tree, python, pyverbs, only, not kvm_works()), cards, near_ends)
     began = time.monotonic()
     try:
         far.start(directory, image)
@@ -137,7 +137,7 @@ def prepare_clip(folder: Path) -> None:
 def collect(share: Path) -> dict[str, Any]:
     """The report, from what the tests left behind."""
     report: dict[str, Any] = {"tests_passed": 0, "tests_failed": 0, "tests_skipped": 0, "goodput_ratio": None}
-    report |= {"recovery_s": {}, "noticed_s": {}, "failed": []}
+    report |= {"accelerated": kvm_works(), "recovery_s": {}, "noticed_s": {}, "failed": []}
     if (share / "tests.xml").exists():
         for case in ElementTree.parse(share / "tests.xml").iter("testcase"):
             outcome = {one.tag for one in case} & {"failure", "error", "skipped"}

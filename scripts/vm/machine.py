@@ -76,7 +76,7 @@ class Guest:
         return path.read_text(errors="replace") if path.exists() else ""
 
     def _options(self, directory: Path, image: Image) -> list[str]:
-        accelerator = "kvm" if _kvm_works() else "tcg,thread=multi,tb-size=512"
+        accelerator = "kvm" if kvm_works() else "tcg,thread=multi,tb-size=512"
         options = ["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"]
         options += [
             "-M",
@@ -104,7 +104,7 @@ class Guest:
         return options
 
 
-def _kvm_works() -> bool:
+def kvm_works() -> bool:
     """The device may be there without a processor that can do it."""
     flags = Path("/proc/cpuinfo").read_text()
     return os.access("/dev/kvm", os.R_OK | os.W_OK) and (" vmx" in flags or " svm" in flags)

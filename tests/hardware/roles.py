@@ -82,14 +82,14 @@ def hold(host: str) -> None:
     asyncio.run(server(host, lambda lane: None).run())
 
 
-def swallow(host: str) -> None:
-    """Answers frames of full size at once, without a look at them."""
+def swallow(host: str, small: bool = False) -> None:
+    """Answers frames of full size (or small ones) at once, without a look at them."""
 
     def serve(lane: LaneReader) -> None:
         while (taken := lane.take()) is not None:
             lane.answer(taken, AnswerCode.OK, NO_ROWS, 0, 0)
 
-    asyncio.run(server(host, serve, FRAME).run())
+    asyncio.run(server(host, serve, CARD if small else FRAME).run())
 
 
 def other_layout(host: str) -> None:
