@@ -108,7 +108,7 @@ class RtspSource:
     def _open_tcp(self) -> TcpStream:
         options = self._options
         self._guard = wire = Wire()
-        session = RtspSession(wire, tls_context(options.tls_verify, options.ca_file))
+        session = RtspSession(wire, lambda: tls_context(options.tls_verify, options.ca_file))
         start_s = time.monotonic()
         try:
             video = session.open(self._url, start_s + options.open_timeout_s)

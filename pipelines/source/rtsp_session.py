@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ssl
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit, urlunsplit
 
@@ -55,8 +56,8 @@ class Target:
 class RtspSession:
     """One camera's session. One thread; `wire.interrupt` from any. Blocks in `open` and `close` only."""
 
-    def __init__(self, wire: Wire, tls: ssl.SSLContext) -> None:
-        """tls: used where the URL says rtsps."""
+    def __init__(self, wire: Wire, tls: Callable[[], ssl.SSLContext]) -> None:
+        """tls: asked where the URL says rtsps; reading the system's certificates takes tens of milliseconds."""
         self.wire = wire
         self._tls = tls
         self._login = Login("", "")
@@ -80,7 +81,7 @@ class RtspSession:
         target = Target.of(url)
         for _ in range(_MOST_REDIRECTS):
             self._login = Login(target.user, target.password)
-            self.wire.connect(target.host, target.port, self._tls if target.secure else None, deadline_s)
+            self.wire.connect(target.host, target.port, self._tls() if target.secure else None, deadline_s)
             answer = self._ask("DESCRIBE", target.url, deadline_s, "Accept: application/sdp\r\n")
             if answer.status not in (301, 302, 303, 305, 307, 308):
                 return self._set_up(target.url, answer, deadline_s)

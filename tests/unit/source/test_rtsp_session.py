@@ -46,7 +46,7 @@ class PlayedWire(Wire):
 
 def opened(*answers: Answer, url: str = "rtsp://joe:pw@host/cam") -> tuple[RtspSession, PlayedWire]:
     wire = PlayedWire(*answers)
-    session = RtspSession(wire, ssl.create_default_context())
+    session = RtspSession(wire, ssl.create_default_context)
     session.open(url, time.monotonic() + 5)
     return session, wire
 
