@@ -1,6 +1,6 @@
 """RDMA for real without a card: two guests with soft-RoCE, the tests in them, one report.
 
-    scripts/rdma_vm [--report FILE] [--only EXPRESSION] [--keep]
+    scripts/rdma_vm [--report FILE] [--record] [--only EXPRESSION] [--keep DIR]
 
 The report: {"tests_passed", "tests_failed", "goodput_ratio", "recovery_s": {FAULT: seconds}} and what else the tests
 measured. Exit code 0: all passed; 1: not; 77: this machine cannot boot guests, and why is said on one line.
@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+from scripts.bench.record import record
 from scripts.vm import pair
 from scripts.vm.image import CannotBoot, make_image
 from scripts.vm.machine import Guest, kvm_works
@@ -38,9 +39,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser("rdma_vm", description="The RDMA tests between two guests with soft-RoCE.")
     parser.add_argument("--report", type=Path, metavar="FILE", help="write what was passed and measured, as JSON")
     parser.add_argument("--only", default="", metavar="EXPRESSION", help="a choice of the tests, as pytest's -k has it")
+    parser.add_argument("--record", action="store_true", help="append the figures to scripts/bench/results/rdma.jsonl")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="work in this new folder, and leave it")
     arguments = parser.parse_args(argv)
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # not without stopping the guests
     with tempfile.TemporaryDirectory(prefix="fg-vm-") as made:
         directory = arguments.keep or Path(made)
         try:
@@ -50,6 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return CANNOT
     text = json.dumps(report, indent=2) + "\n"
     sys.stdout.write(text)
+    if arguments.record:
+        record("rdma", report["tests_passed"], report)
     if arguments.report:
         arguments.report.write_text(text)
     return int(report["tests_failed"] != 0 or report["tests_passed"] == 0)
@@ -162,4 +165,5 @@ def _cards(ends: Sequence[socket.socket]) -> list[str]:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # not without stopping the guests
     sys.exit(main())
