@@ -43,16 +43,7 @@ _LEAST_S = 0.2
 """Shorter runs of detections are the detector's flicker, no event."""
 
 
-@dataclass(frozen=True, slots=True)
-class OneQp(Recipe):
-    """As most cameras' chips encode: no adaptive quantisation within a picture."""
-
-    def options(self) -> dict[str, str]:
-        options = Recipe.options(self)
-        return {name: f"{value}:aq-mode=0" if name.endswith("-params") else value for name, value in options.items()}
-
-
-RECIPE = OneQp(rate="cbr", level=3000)
+RECIPE = Recipe(rate="cbr", level=3000, one_qp=True, least_qp=18)
 """Constant 3 Mb/s, padded with filler where the picture needs less; a key frame every 50, one slice, no B-frames."""
 Progress = Callable[[str], None]
 

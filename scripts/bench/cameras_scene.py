@@ -10,13 +10,15 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+from scripts.bench.scenes.camera import Camera
 from scripts.bench.scenes.catalog import CARS, INDOOR
 from scripts.bench.scenes.drawn import Drawn
 from scripts.bench.scenes.footage import Clip, Recorded
 from scripts.bench.scenes.picture import Source
 
 FOOTAGE = Path(os.environ.get("FRAMEGATE_FOOTAGE", Path(__file__).parents[3] / "shared" / "data"))
-ACTIVITY = 0.1
+ACTIVITY = 0.13
+"""Of the time somebody may be there; the reference sees them for less."""
 _EVENT_S = 3.0
 _FADE_S = 1.0
 _VISIT_S = (3.0, 5.0)
@@ -29,7 +31,7 @@ _CLIPS = (INDOOR, CARS, INDOOR, CARS, INDOOR, CARS, INDOOR, INDOOR)
 
 def timelines(count: int, seconds: float = 100.0, wh: tuple[int, int] = (1920, 1080)) -> list[Source]:
     """`count` different sources with somebody there for about a tenth of the time."""
-    return [_recorded(n, seconds, wh) or _drawn(n, seconds, wh) for n in range(count)]
+    return [Camera(_recorded(n, seconds, wh) or _drawn(n, seconds, wh)) for n in range(count)]
 
 
 def _quiet_s(seconds: float, visit_s: float) -> tuple[float, float]:

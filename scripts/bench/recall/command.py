@@ -129,7 +129,7 @@ def _chosen(order: Order) -> list[Shot]:
 
 
 def _is_drawn(shot: Shot) -> bool:
-    return type(shot.source).__name__ == "Drawn"
+    return "Recorded(" not in repr(shot.source)
 
 
 # --- the processes ---------------------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from scripts.bench.scenes.encoding import Encoder, Recipe
 from scripts.bench.scenes.picture import FPS, Source, frames
 
 _HERE = Path(__file__).parent
-_DRAWING = ("picture", "drawn", "weather", "footage")
+_DRAWING = ("picture", "camera", "drawn", "weather", "footage")
 _EMPTY_STEP = 5
 """Of stretches in which nobody can be, the detector sees each fifth picture: no event can begin there."""
 _MARGIN_S = 1.0

@@ -8,14 +8,16 @@ are not.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from scripts.bench.scenes.camera import Camera
 from scripts.bench.scenes.catalog import (
     ABR,
     B_FRAMES,
     CARS,
     CBR,
+    CHIP_ABR,
+    CHIP_CBR,
     H264,
     H265,
     H265_CBR,
@@ -28,6 +30,7 @@ from scripts.bench.scenes.catalog import (
 from scripts.bench.scenes.drawn import Drawn
 from scripts.bench.scenes.encoding import Recipe
 from scripts.bench.scenes.footage import Clip, Recorded
+from scripts.bench.scenes.picture import Source
 from scripts.bench.scenes.weather import Exposure, Flicker, Foliage, Headlights, Jitter, Night, Rain
 
 SECONDS = 170.0
@@ -40,31 +43,17 @@ _LEARN_QUIET_S, _LEARN_SECONDS = (20.0, 28.0), 110.0
 _THICK = Recipe(level=22)
 
 
-@dataclass(frozen=True, slots=True)
-class OneQp(Recipe):
-    """One QP per picture, as an encoder without adaptive quantisation gives: what a slice says of it holds for all."""
-
-    @property
-    def label(self) -> str:
-        return f"{Recipe.label.__get__(self)}-oneqp"
-
-    def options(self) -> dict[str, str]:
-        options = Recipe.options(self)
-        return {name: f"{value}:aq-mode=0" if name.endswith("-params") else value for name, value in options.items()}
-
-
-CHIP_CBR, CHIP_ABR = OneQp(rate="cbr", level=3000), OneQp(rate="abr", level=2000)
-
-
 def held_out(folder: Path, seconds: float = SECONDS) -> list[Shot]:
     """Scenes that judge. folder: where the development footage is, if it is."""
     recorded = [
         (_clip("lawn", LAWN, folder, seconds, 3), (H264, CBR)),
-        (_clip("path", PATH, folder, seconds, 4), (H264, H265)),
+        (_clip("path", PATH, folder, seconds, 4), (ABR, H265)),
     ]
     drawn = [
         (_drawn("street", 4, seconds), (CHIP_CBR, B_FRAMES)),
         (_drawn("yard", 5, seconds), (CHIP_ABR, LONG)),
+        (_drawn("hall", 2, seconds), (CBR, H265_CBR)),
+        (_drawn("park", 3, seconds), (H264, CHIP_CBR)),
         (Drawn("busy", 18, (), min(seconds, 100.0), _BUSY_S, _VISIT_S), (H264, CHIP_CBR)),
         (Drawn("night", 8, (Night(),), seconds, _QUIET_S, _VISIT_S, sigma=6.0), (CBR,)),
         (Drawn("rain", 9, (Rain(),), seconds, _QUIET_S, _VISIT_S), (H264,)),
@@ -76,7 +65,8 @@ def held_out(folder: Path, seconds: float = SECONDS) -> list[Shot]:
         (Drawn("slow", 10, (), seconds, _QUIET_S, (4.0, 6.0), pace=0.25), (CHIP_CBR,)),
         (Drawn("jitter", 17, (Jitter(),), seconds, _QUIET_S, _VISIT_S), (H265_CBR,)),
     ]
-    return [*_there(recorded, held=True), *(Shot(source, recipes, held_out=True) for source, recipes in drawn)]
+    raw = [(_drawn("raw", 14, seconds), (H264, CHIP_CBR))]
+    return [*_there(recorded, held=True), *_cameras(drawn, held=True), *(Shot(*one, held_out=True) for one in raw)]
 
 
 def development(folder: Path) -> list[Shot]:
@@ -101,7 +91,8 @@ def development(folder: Path) -> list[Shot]:
         (Drawn("t-slow", 30, (), seconds, quiet, (4.0, 6.0), pace=0.3), (_THICK,)),
         (Drawn("t-jitter", 37, (Jitter(0.6),), seconds, quiet, _VISIT_S), (ABR, CHIP_ABR)),
     ]
-    return [*_there(recorded, held=False), *(Shot(source, recipes, held_out=False) for source, recipes in drawn)]
+    raw = [(Drawn("t-raw", 34, (), seconds, quiet, _VISIT_S), (H264, CHIP_CBR))]
+    return [*_there(recorded, held=False), *_cameras(drawn, held=False), *(Shot(*one, held_out=False) for one in raw)]
 
 
 def _drawn(name: str, variant: int, seconds: float) -> Drawn:
@@ -114,4 +105,9 @@ def _clip(name: str, clip: Clip, folder: Path, seconds: float, seed: int) -> Rec
 
 def _there(recorded: Sequence[tuple[Recorded, tuple[Recipe, ...]]], held: bool) -> list[Shot]:
     """Those whose clip this machine has."""
-    return [Shot(source, recipes, held) for source, recipes in recorded if source.there]
+    return _cameras([(source, recipes) for source, recipes in recorded if source.there], held)
+
+
+def _cameras(sources: Sequence[tuple[Source, tuple[Recipe, ...]]], held: bool) -> list[Shot]:
+    """With noise reduction."""
+    return [Shot(Camera(source), recipes, held) for source, recipes in sources]

@@ -1,18 +1,13 @@
-"""Which scenes there are, from which sources, and which of them nobody has tuned anything on."""
+"""Recorded clips, and the ways cameras encode."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
-from scripts.bench.scenes.drawn import Drawn
 from scripts.bench.scenes.encoding import Recipe
-from scripts.bench.scenes.footage import Clip, Passage, Recorded
+from scripts.bench.scenes.footage import Clip, Passage
 from scripts.bench.scenes.picture import Source
-from scripts.bench.scenes.weather import Exposure, Flicker, Foliage, Headlights, Jitter, Night, Rain
 
-SECONDS = 200.0
-"""Of a timeline: long enough for three events and the quiet between them."""
 VTEST = "/usr/share/doc/opencv-doc/examples/data/vtest.avi"
 """PETS 2009, as Debian's package opencv-doc installs it."""
 
@@ -59,10 +54,12 @@ PATH = Clip(
 )
 """Two views of one clip, in which few pass."""
 
-H264, CBR = Recipe(), Recipe(rate="cbr", level=3000)
-ABR, LONG = Recipe(rate="abr", level=2000), Recipe(gop=250)
-B_FRAMES = Recipe(b_frames=2)
-H265, H265_CBR = Recipe("hevc", level=28), Recipe("hevc", "cbr", 2000)
+_QP = 18
+"""Lowest QP of all that do not encode at constant quality."""
+H264, LONG, B_FRAMES = Recipe(), Recipe(gop=250), Recipe(b_frames=2)
+CBR, ABR = Recipe(rate="cbr", level=3000, least_qp=_QP), Recipe(rate="abr", level=2000, least_qp=_QP)
+CHIP_CBR, CHIP_ABR = replace(CBR, one_qp=True), replace(ABR, one_qp=True)
+H265, H265_CBR = Recipe("hevc", level=28), Recipe("hevc", "cbr", 2000, least_qp=_QP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,28 +73,3 @@ class Shot:
 
     def scene(self, recipe: Recipe) -> str:
         return f"{self.source.name}-{recipe.label}"
-
-
-def shots(folder: Path, seconds: float = SECONDS) -> list[Shot]:
-    """All there are on this machine. folder: where the development footage is, if it is."""
-    recorded = [
-        (Recorded("indoor", INDOOR, folder, seconds, seed=1), (H264, CBR), False),
-        (Recorded("cars", CARS, folder, seconds, seed=2), (H264, H265), False),
-        (Recorded("lawn", LAWN, folder, seconds, seed=3), (H264, CBR), True),
-        (Recorded("path", PATH, folder, seconds, seed=4), (H264, H265), True),
-    ]
-    drawn = [
-        (Drawn("street", 4, (), seconds), (CBR, B_FRAMES)),
-        (Drawn("yard", 5, (), seconds), (ABR, LONG)),
-        (Drawn("night", 8, (Night(),), seconds, sigma=6.0), (CBR,)),
-        (Drawn("rain", 9, (Rain(),), seconds), (H264,)),
-        (Drawn("foliage", 7, (Foliage(),), seconds), (ABR,)),
-        (Drawn("flicker", 6, (Flicker(),), seconds), (H264,)),
-        (Drawn("exposure", 13, (Exposure(),), seconds), (H264,)),
-        (Drawn("headlights", 12, (Night(0.5), Headlights()), seconds, sigma=4.0), (CBR,)),
-        (Drawn("far", 15, (), seconds, size=0.4), (H264,)),
-        (Drawn("slow", 10, (), seconds, pace=0.25, visit_s=(5.0, 7.0)), (CBR,)),
-        (Drawn("jitter", 17, (Jitter(),), seconds), (H265_CBR,)),
-    ]
-    here = [Shot(source, recipes, held_out) for source, recipes, held_out in recorded if source.there]
-    return [*here, *(Shot(source, recipes, True) for source, recipes in drawn)]

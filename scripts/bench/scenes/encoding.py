@@ -28,16 +28,22 @@ class Recipe:
     """Of crf the quality, else kbit/s."""
     gop: int = 50
     b_frames: int = 0
+    one_qp: bool = False
+    """No adaptive quantisation within a picture, as most cameras' chips encode."""
+    least_qp: int = 0
+    """Cameras do not spend bits on less: where the picture needs no more, constant rate is filler."""
 
     @property
     def label(self) -> str:
         b_frames = f"-b{self.b_frames}" if self.b_frames else ""
-        return f"{self.codec}-{self.rate}{self.level}-gop{self.gop}{b_frames}"
+        qp = f"-qp{self.least_qp}" * bool(self.least_qp) + "-oneqp" * self.one_qp
+        return f"{self.codec}-{self.rate}{self.level}-gop{self.gop}{b_frames}{qp}"
 
     def options(self) -> dict[str, str]:
         """FFmpeg options of the encoder: what a camera's own encoder does, no look-ahead."""
         params = [f"keyint={self.gop}:min-keyint={self.gop}:scenecut=0:bframes={self.b_frames}:rc-lookahead=0"]
-        params += [self._rate()]
+        params += [self._rate(), f"qpmin={self.least_qp}"]
+        params += ["aq-mode=0"] * self.one_qp
         if self.codec == "hevc":
             params += ["open-gop=0:log-level=none:info=0:pools=none:frame-threads=1:repeat-headers=1"]
             return {"preset": "ultrafast", "x265-params": ":".join(params)}

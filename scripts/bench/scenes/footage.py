@@ -1,8 +1,8 @@
-"""Recorded clips as long quiet timelines: each event is led up to by the clip's own empty stretch before it.
+"""Recorded people and vehicles in long quiet timelines, each at its own place: before an event lies the place itself.
 
-The empty stretch runs to and fro and ends where the event begins, so that no cut announces the event. After the event
-the picture fades to the next stretch. Frame rates are raised to FPS by optical flow while something happens, by mixing
-neighbours where nothing does.
+The place is the median of the clip's own empty stretch before the event, and of the event only that is shown which
+differs from it: a recording's own compression would announce the event, and its key frames look like events. So nothing
+moves in the background. After the event the picture fades to the next place. Optical flow raises frame rates to FPS.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from typing import cast
 
 import av
 import cv2
@@ -22,6 +23,11 @@ from pipelines.values import U8, ColorRange
 from scripts.bench.scenes.picture import FPS, Sensor, frames, split
 
 _FADE_S = 1.0
+_GROUND_PICTURES = 15
+_DIFFERENT_LEVELS = 6.0
+"""Of luma, mean of a window: what differs more belongs to the event."""
+_WINDOW_PX, _MARGIN_PX = 5, 9
+"""Of the clip, before it is enlarged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,36 +95,43 @@ class Recorded:
         after = self.clip.passages[len(schedule) % len(self.clip.passages)]
         number, last = 0, None
         for passage, begin, end in [*schedule, (after, self.seconds, self.seconds)]:
+            ground = reel.ground(passage.empty)
             first, until = frames(begin), frames(end - _FADE_S)
+            still = _enlarged(ground, self.wh)
             for n in range(number, first):
-                small = self._quiet(reel, passage, first - n, n - number, last)
-                yield sensor.expose(_enlarged(small, self.wh), n)
+                yield sensor.expose(self._faded(still, last, n - number), n)
+            shown = ground
             for n in range(first, until):
-                last = min(passage.event[0] + (n - first) * self._step, float(passage.event[1]))
-                yield sensor.expose(_enlarged(reel.moved(last), self.wh), n)
-            number = until
+                at = min(passage.event[0] + (n - first) * self._step, float(passage.event[1]))
+                shown = _different(ground, reel.moved(at))
+                yield sensor.expose(_enlarged(shown, self.wh), n)
+            number, last = until, _enlarged(shown, self.wh)
 
     @property
     def _step(self) -> float:
         """Frames of the clip per picture."""
         return self.clip.fps / FPS
 
-    def _quiet(self, reel: _Reel, passage: Passage, before: int, after: int, last: float | None) -> U8:
-        """So many pictures before an event, and so many after the one that `last` ended: that fades away."""
-        picture = reel.mixed(_to_and_fro(passage.empty, before * self._step))
+    @staticmethod
+    def _faded(picture: U8, last: U8 | None, after: int) -> U8:
+        """The picture; so soon after the one that ended an event, that shines through."""
         share = (after + 1) / (_FADE_S * FPS)
         if last is None or share >= 1.0:
             return picture
-        faded: U8 = cv2.addWeighted(picture, share, reel.mixed(last), 1.0 - share, 0.0)
-        return faded
+        return cast(U8, cv2.addWeighted(picture, share, last, 1.0 - share, 0.0))
 
 
-def _to_and_fro(stretch: tuple[int, int], before: float) -> float:
-    """The frame of the stretch that is `before` frames ahead of the event when it runs to and fro and ends there."""
-    first, last = stretch
-    length = max(last - first, 1)
-    back = (before - 1) % (2 * length)
-    return last - back if back <= length else first + (back - length)
+def _different(ground: U8, picture: U8) -> U8:
+    """What differs from the ground, on the ground. I420."""
+    before, now = split(ground), split(picture)
+    change = cv2.blur(cv2.absdiff(before[0], now[0]), (_WINDOW_PX, _WINDOW_PX))
+    mask = cv2.dilate((change > _DIFFERENT_LEVELS).astype(np.float32), np.ones((_MARGIN_PX, _MARGIN_PX)))
+    mask = cv2.blur(mask, (_WINDOW_PX, _WINDOW_PX))
+    out = np.empty_like(ground)
+    for plane, a, b in zip(split(out), before, now, strict=True):
+        share = cv2.resize(mask, plane.shape[::-1], interpolation=cv2.INTER_AREA)
+        plane[:] = np.rint(a + share * (b.astype(np.float32) - a))
+    return out
 
 
 class _Reel:
@@ -129,13 +142,11 @@ class _Reel:
         self._flow: tuple[int, np.ndarray] | None = None
         self._dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
 
-    def mixed(self, at: float) -> U8:
-        """Neighbours blended."""
-        first, share = self._place(at)
-        if share < 1e-3:
-            return self._pictures[first]
-        picture: U8 = cv2.addWeighted(self._pictures[first], 1 - share, self._pictures[first + 1], share, 0.0)
-        return picture
+    def ground(self, stretch: tuple[int, int]) -> U8:
+        """The median of some of the pictures from the first to the last."""
+        first, last = stretch
+        chosen = np.unique(np.linspace(first, last, _GROUND_PICTURES).round().astype(int))
+        return np.median([self._pictures[n] for n in chosen], axis=0).astype(np.uint8)
 
     def moved(self, at: float) -> U8:
         """What moves stands where it was at that moment."""

@@ -10,11 +10,13 @@ import pytest
 from pipelines.values import Frame
 from scripts.bench.recall import prepare
 from scripts.bench.recall.prepare import Cache, looks, reference, shoot, taped
-from scripts.bench.scenes.catalog import Shot, shots
+from scripts.bench.recall.suite import development, held_out
+from scripts.bench.scenes.camera import NoiseReduction
+from scripts.bench.scenes.catalog import Shot
 from scripts.bench.scenes.drawn import Drawn, Weather
 from scripts.bench.scenes.encoding import Recipe
-from scripts.bench.scenes.footage import _to_and_fro
-from scripts.bench.scenes.picture import FPS, from_bgr, split
+from scripts.bench.scenes.footage import _different
+from scripts.bench.scenes.picture import FPS, Sensor, from_bgr, split
 from scripts.bench.scenes.weather import Exposure, Flicker, Foliage, Headlights, Jitter, Night, Rain
 
 WH = (320, 180)
@@ -63,10 +65,33 @@ def test_grey_is_converted_by_bt709_limited_range() -> None:
     assert (y[0, 0], u[0, 0], v[0, 0]) == (235, 128, 128)
 
 
-def test_the_empty_stretch_runs_to_and_fro_and_ends_before_the_event() -> None:
-    shown = [_to_and_fro((10, 14), before) for before in range(12, 0, -1)]
+def test_an_event_is_shown_on_its_place_without_the_recordings_own_noise() -> None:
+    ground = from_bgr(np.full((180, 320, 3), 100, np.uint8))
+    picture = ground.copy()
+    picture[:180] += np.random.default_rng(1).integers(0, 4, (180, 320), np.uint8)
+    picture[60:120, 100:160] = 200
 
-    assert shown == [11, 12, 13, 14, 13, 12, 11, 10, 11, 12, 13, 14]
+    shown = _different(ground, picture)
+
+    assert np.array_equal(shown[65:115, 105:155], picture[65:115, 105:155])
+    assert np.array_equal(shown[:40], ground[:40])
+    assert np.array_equal(shown[140:180], ground[140:180])
+
+
+def test_noise_reduction_calms_what_stands_still_and_follows_what_moves_at_once() -> None:
+    still = np.full((270, 320), 90, np.uint8)
+    sensor, reduction = Sensor((320, 180), 2.0, 5), NoiseReduction()
+    for number in range(12):
+        calm = reduction.reduce(sensor.expose(still, number))
+    moved = still.copy()
+    moved[40:140, 100:200] = 160
+    noisy = sensor.expose(moved, 12)
+
+    shown = reduction.reduce(noisy)
+
+    assert calm[:180].std() < 1.0 < sensor.expose(still, 11)[:180].std()
+    assert np.array_equal(shown[50:130, 110:190], noisy[50:130, 110:190])
+    assert abs(float(shown[:30].mean()) - 90) < 0.5
 
 
 @pytest.mark.parametrize("recipe", [Recipe(), Recipe(b_frames=2), Recipe("hevc", level=28)], ids=lambda r: r.label)
@@ -112,10 +137,10 @@ def test_the_cache_knows_sources_and_their_code_apart(monkeypatch: pytest.Monkey
 
 
 def test_without_footage_there_are_drawn_scenes_only(tmp_path: Path) -> None:
-    there = shots(tmp_path)
+    there = [*held_out(tmp_path), *development(tmp_path)]
 
     assert there
-    assert all(isinstance(shot.source, Drawn) or Path("/usr/share/doc/opencv-doc").exists() for shot in there)
+    assert all("Recorded(" not in repr(shot.source) or Path("/usr/share/doc/opencv-doc").exists() for shot in there)
     names = [shot.scene(recipe) for shot in there for recipe in shot.recipes]
     assert len(set(names)) == len(names)
     assert all(shot.source.active_s() for shot in there)
