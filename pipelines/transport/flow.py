@@ -19,7 +19,7 @@ from pipelines.transport.window import Window, WindowOptions
 from pipelines.values import AnswerCode, Priority
 
 _SMOOTHING = 1 / 8
-_FAILURES = (AnswerCode.ENGINE_FAILED, AnswerCode.WATCHDOG, AnswerCode.CHECKSUM)
+_FAILURES = (AnswerCode.ENGINE_FAILED, AnswerCode.WATCHDOG, AnswerCode.CHECKSUM, AnswerCode.BAD_OUTPUT)
 
 
 class FlowState(StrEnum):
