@@ -40,6 +40,7 @@ OUTCOME_OF_CODE: dict[AnswerCode, tuple[Outcome, Cause | None]] = {
     AnswerCode.WATCHDOG: (Outcome.FAILED, Cause.WATCHDOG),
     AnswerCode.BAD_INPUT: (Outcome.FAILED, Cause.BAD_INPUT),
     AnswerCode.CHECKSUM: (Outcome.FAILED, Cause.CHECKSUM),
+    AnswerCode.BAD_OUTPUT: (Outcome.FAILED, Cause.BAD_OUTPUT),
 }
 
 _AUDIT_WAKE_NS = 5_000_000_000
