@@ -82,7 +82,7 @@ class Dpu:
         self.makers = build.CameraMaker(
             self.inflight, self._told, config.stagger, config.budget, self.audit, config.model.presence
         )
-        self.cameras: Cameras[CameraConfig] = Cameras(self._make_camera, self.egress)
+        self.cameras: Cameras[CameraConfig] = Cameras(self._make_camera, self.egress, measure.camera_died)
         self._applying = asyncio.Lock()
         self._audit_due_ns = 0
         self._stopping = asyncio.Event()

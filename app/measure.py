@@ -8,12 +8,14 @@ from __future__ import annotations
 import asyncio
 import resource
 import time
+import traceback
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
 from app.observe.latency import LatencyHistogram
 from app.observe.loop_lag import LoopLag
 from app.observe.snapshot import CameraObserved, ObservedSnapshot, WorkerObserved, WorkerState, stages_ns
+from pipelines.source.redact import redact
 from pipelines.values import Alert, AlertType, CameraHealth, CameraState, Cause, FrameResult
 
 if TYPE_CHECKING:
@@ -73,6 +75,11 @@ class Measure:
             reason=health.reason,
             picture=picture.value if picture else None,
         )
+
+    def camera_died(self, camera: str, error: BaseException, wait_s: float) -> None:
+        """A bug ended a camera's thread; it is started anew after that wait."""
+        where = [f"{one.filename}:{one.lineno} {one.name}" for one in traceback.extract_tb(error.__traceback__)]
+        self.log.error("camera.died", camera=camera, error=redact(repr(error)), again_s=wait_s, where=where)
 
     def worker_changed(self, attached: bool, reason: str) -> None:
         """A lane was attached or lost."""
@@ -135,6 +142,7 @@ class Measure:
                 catch_up_s=pump.packets.catch_up_ns / 1e9 if pump else 0.0,
                 gate=pump.packets.gate.statistics() if pump else None,
                 alerts=self._alerts.get(camera, 0),
+                deaths=dpu.cameras.deaths(camera),
             )
         return out
 

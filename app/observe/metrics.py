@@ -104,6 +104,13 @@ def _cameras(snapshot: ObservedSnapshot) -> Iterator[Metric]:
             lambda c: c.gate is not None and c.gate.state == "asleep",
         ),
         _by_camera(CounterMetricFamily, "connects", "Connections opened.", cameras, lambda c: c.connects),
+        _by_camera(
+            CounterMetricFamily,
+            "camera_deaths",
+            "Threads of the camera that a bug ended; it was started anew.",
+            cameras,
+            lambda c: c.deaths,
+        ),
         _by_camera(CounterMetricFamily, "camera_alerts", "Episodes begun, per camera.", cameras, lambda c: c.alerts),
         _by_camera(
             GaugeMetricFamily,

@@ -58,6 +58,7 @@ def camera_state(camera: CameraObserved) -> dict[str, Any]:
         "picture": camera.picture.value if camera.picture else None,
         "connects": camera.connects,
         "alerts": camera.alerts,
+        "deaths": camera.deaths,
     }
 
 

@@ -45,6 +45,8 @@ class CameraObserved:
     """Of that, what only brought a decoder to the packet that woke the camera."""
     gate: GateStatistics | None = None
     alerts: int = 0
+    deaths: int = 0
+    """How often a bug ended its thread; it was started anew."""
 
 
 @dataclass(frozen=True, slots=True)
