@@ -22,7 +22,7 @@ from typing import IO, Any
 from app.cameras import Cameras, Changes
 from app.config.camera import CameraConfig
 from app.config.deployment import Config
-from app.config.worker import WorkerDeployment
+from app.config.worker import WorkerConfig, WorkerDeployment
 from app.control.http import Verdict, serve
 from app.exit_code import ExitCode
 from app.measure import Measure
@@ -40,6 +40,8 @@ from pipelines.values import CameraHealth
 ATTACH_S = 30.0
 """Cameras wait this long for a worker at start; then they run without one, and their frames fail, counted."""
 TICK_S = 0.2
+GPU_DRIVER = Path("/dev/nvidiactl")
+"""There where the driver of a GPU is loaded; asked without any library."""
 AUDIT_NS = 5_000_000_000
 SOCKET_PATH_BYTES = 96
 """unix(7) has room for 107; a worker that takes over binds beside the path first, with its process id as suffix."""
@@ -222,6 +224,7 @@ class Dpu:
                 self.measure.worker_process,
                 stderr=self._worker_log,
                 hopeless=self._hopeless,
+                start_s=_start_limit_s(self.config.worker),
             )
             services["worker"] = self.supervisor.run()
         return [group.create_task(service, name=name) for name, service in services.items()]
@@ -276,6 +279,8 @@ class Dpu:
 
     def _worker_changed(self, attached: bool, reason: str) -> None:
         self.measure.worker_changed(attached, reason)
+        if attached and self.supervisor is not None:
+            self.supervisor.answered()
         if not attached and self.supervisor is not None and not self._stopping.is_set():
             # One that lives and has only lost its lane is back after one handshake; twice its time is a hang.
             grace_s = 2 * self.config.lane.attach_timeout_s
@@ -317,6 +322,12 @@ class Dpu:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _start_limit_s(worker: WorkerConfig) -> float:
+    """A worker that has not attached by then hangs. Building a plan takes minutes, and only a GPU's worker does it."""
+    builds = worker.engine == "tensorrt" or (worker.engine == "auto" and GPU_DRIVER.exists())
+    return worker.start_timeout_s + (worker.tensorrt.build_timeout_s if builds else 0.0)
 
 
 def _enabled(config: Config) -> Mapping[str, CameraConfig]:

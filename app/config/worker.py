@@ -59,6 +59,12 @@ class WorkerConfig(BaseModel, frozen=True, extra="forbid"):
         description="tensorrt: TensorRT or TensorRT-RTX; onnx-cuda, onnx: ONNX Runtime on a GPU, on the CPU; "
         "auto: the first of these that is here; null: finds nothing, for measuring.",
     )
+    start_timeout_s: float = Field(
+        120.0,
+        gt=0,
+        description="From the start of a spawned worker to its first lane; one that takes longer is replaced. "
+        "Where a TensorRT plan may have to be built, tensorrt.build_timeout_s is added (seconds).",
+    )
     tensorrt: TensorrtOptions = Field(TensorrtOptions(), description="How TensorRT plans are built and run.")
     threads: int = Field(0, ge=0, le=256, description="Threads of the engine; 0: one per core.")
     batch: BatchOptions = Field(BatchOptions(), description="How tasks become batches.")

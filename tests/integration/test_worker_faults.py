@@ -112,3 +112,15 @@ async def killed(command: Command) -> None:
     command.signal(signal.SIGKILL)
     assert await command.ended() == -signal.SIGKILL
     await until(lambda: process_is_gone(worker), what="the end of the worker")
+
+
+async def test_a_worker_that_hangs_before_it_ever_attached_is_replaced(tmp_path: Path, clip: Path) -> None:
+    config = {"cameras": looped(clip, 1), "worker": NULL_WORKER | {"start_timeout_s": 10}}
+    async with running(tmp_path, config) as dpu:
+        await until(lambda: dpu.supervisor is not None and dpu.supervisor.pid is not None, what="a worker's start")
+        worker = worker_of(dpu)
+        os.kill(worker, signal.SIGSTOP)
+        assert not dpu.measure.worker_attached.is_set(), "it was still starting"
+        await recovery_s(dpu, worker)
+        assert dpu.supervisor is not None
+        assert dpu.supervisor.restarts >= 1
