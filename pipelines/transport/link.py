@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from pipelines.contracts import LaneEvents
 from pipelines.errors import LaneError
@@ -72,23 +72,26 @@ class LinkStatistics:
     """Of all its carriers, as CARRIER_NAME."""
 
 
+class NoCarrier:
+    """A way that there is not, for the place in the order that it would have."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        self.name, self.reason = name, reason
+
+    def attach(self, events: LaneEvents) -> AbstractAsyncContextManager[Any]:
+        """Raises LaneError with the reason."""
+        raise LaneError(self.reason)
+
+    def counters(self) -> Mapping[str, int]:
+        return {}
+
+
 class Link(Generic[SessionT]):
     """One worker as seen from the DPU. Event-loop thread, but for the writer's loan, publish and discard."""
 
-    def __init__(
-        self,
-        carriers: Sequence[Carrier[SessionT]],
-        options: LaneOptions,
-        events: LaneEvents,
-        impossible: Sequence[str] = (),
-    ) -> None:
-        """
-        Args:
-            carriers: Best first; at least one.
-            impossible: Why better ones than these are not among them, a clause each.
-        """
+    def __init__(self, carriers: Sequence[Carrier[SessionT]], options: LaneOptions, events: LaneEvents) -> None:
+        """carriers: best first; at least one."""
         self._carriers, self._options, self._events = tuple(carriers), options, events
-        self._impossible = tuple(impossible)
         self._session: SessionT | None = None
         self._draining = False
         self._attaches = self._losses = self._failures = 0
@@ -145,7 +148,7 @@ class Link(Generic[SessionT]):
 
     async def _attach_and_carry(self) -> None:
         """By the first carrier that can. Returns when its lane has ended. Raises LaneError if none can."""
-        passed = list(self._impossible)
+        passed: list[str] = []
         for carrier in self._carriers:
             attaches = self._attaches
             try:

@@ -22,7 +22,7 @@ from collections.abc import Sequence
 
 from pipelines.errors import LaneError
 from pipelines.transport.rdma_gpu import CudaMemory
-from pipelines.transport.rdma_link import RdmaLink
+from pipelines.transport.rdma_link import RdmaCarrier, RdmaLink
 from pipelines.transport.rdma_memory import HostMemory
 from pipelines.transport.rdma_options import RdmaOptions
 from pipelines.transport.rdma_probe import Trial, try_all
@@ -32,6 +32,7 @@ from pipelines.transport.rdma_verbs import Port, Verbs
 __all__ = [
     "HostMemory",
     "Port",
+    "RdmaCarrier",
     "RdmaLink",
     "RdmaOptions",
     "RdmaServer",

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 from pipelines.contracts import LaneEvents
 from pipelines.errors import LaneError
-from pipelines.transport.link import Link
+from pipelines.transport.link import Link, NoCarrier
 from pipelines.transport.loopback import loopback
 from pipelines.transport.options import LaneOptions
 from pipelines.transport.writer import LaneWriter
@@ -52,8 +52,8 @@ class FakeCarrier:
 
 
 @asynccontextmanager
-async def linked(*carriers: FakeCarrier, impossible: tuple[str, ...] = ()) -> AsyncIterator[Link[FakeSession]]:
-    link = Link(carriers, OPTIONS, Recorder(), impossible)
+async def linked(*carriers: FakeCarrier | NoCarrier) -> AsyncIterator[Link[FakeSession]]:
+    link: Link[FakeSession] = Link(carriers, OPTIONS, Recorder())
     task = asyncio.create_task(link.run())
     try:
         yield link
@@ -73,11 +73,11 @@ async def test_the_best_is_taken_and_the_others_are_left_alone() -> None:
 
 async def test_what_is_not_there_is_passed_over_with_its_reason() -> None:
     shm, grpc = FakeCarrier("shm", up=False), FakeCarrier("grpc")
-    async with linked(shm, grpc, impossible=("no rdma: this machine has no RDMA device",)) as link:
+    async with linked(shm, NoCarrier("rdma", "this machine has no RDMA device"), grpc) as link:
         await until(lambda: link.writer)
         told = link.statistics()
         assert told.carrier == "grpc"
-        assert told.choice == "no rdma: this machine has no RDMA device; no shm: shm is down"
+        assert told.choice == "no shm: shm is down; no rdma: this machine has no RDMA device"
         assert (told.attached, told.failures) == (True, 0)
 
 
