@@ -16,6 +16,8 @@ from pipelines.values import ModelCard
 class LaneServer(Protocol):
     """The worker's end of one carrier: ShmServer, RdmaServer."""
 
+    on_lanes: Callable[[], None]
+
     @property
     def lanes(self) -> tuple[LaneReader, ...]: ...
     async def run(self) -> None: ...
@@ -33,6 +35,11 @@ class LaneServers:
     def lanes(self) -> tuple[LaneReader, ...]:
         """Attached now."""
         return tuple(lane for server in self._servers for lane in server.lanes)
+
+    def watch(self, on_lanes: Callable[[], None]) -> None:
+        """From now on it is called when a lane was attached, and when one has ended."""
+        for server in self._servers:
+            server.on_lanes = on_lanes
 
     async def run(self) -> None:
         """Serve until cancelled. Raises LaneError if one of them cannot; then none serves."""

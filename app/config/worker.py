@@ -24,6 +24,14 @@ class ModelConfig(BaseModel, frozen=True, extra="forbid"):
     """The models: a shipped or pulled one by its name, or a file of your own."""
 
     detector: str = Field("detector", min_length=1, description="Finds the boxes, in the worker: name, or ONNX file.")
+    backup: str | None = Field(
+        None,
+        min_length=1,
+        description="Serves in the worker while the detector fails or cannot be loaded: name, or ONNX file.",
+    )
+    backup_again_s: float = Field(
+        60.0, gt=0, description="The detector is tried again after this long, and ever less often, s."
+    )
     presence: str = Field(
         "presence", min_length=1, description="Says whether anything is there, before the worker: name, or ONNX file."
     )
@@ -92,9 +100,9 @@ def load_worker(path: Path, environ: Mapping[str, str]) -> WorkerDeployment:
 
 def check_model(config: WorkerDeployment) -> Iterator[Finding]:
     """Model files that are not there. A name without a directory and suffix is one of ours, and looked up later."""
-    for key in ("detector", "presence"):
+    for key in ("detector", "backup", "presence"):
         name = getattr(config.model, key)
-        if is_file_name(name) and not is_there(name):
+        if name is not None and is_file_name(name) and not is_there(name):
             yield ("model", key), f"the model file {name} does not exist: check the path, or name a shipped model"
     for key, name in config.worker.serve.models.items():
         if is_file_name(name) and not is_there(name):
