@@ -133,7 +133,7 @@ class _Views:
 
     async def workers(self, request: web.Request) -> web.Response:
         workers = self._target.observe().workers
-        return web.json_response({name: worker_state(worker) for name, worker in workers.items()})
+        return web.json_response({"workers": {name: worker_state(worker) for name, worker in workers.items()}})
 
     async def cameras(self, request: web.Request) -> web.Response:
         cameras = self._target.observe().cameras
