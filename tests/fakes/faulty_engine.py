@@ -8,6 +8,7 @@
 | shape      | answers a row too few                                             |
 | lost       | raises DeviceLost                                                 |
 | hang       | never ends                                                        |
+| slow MS    | takes so many milliseconds longer for each of its tasks           |
 
 A fault lasts until the file is gone; of `lost` and `hang` the file is removed first, as the next process would do the
 same again. `once WORD` removes it for the others too.
@@ -16,6 +17,7 @@ same again. `once WORD` removes it for the others too.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -91,5 +93,7 @@ class FaultyEngine:
                 raise OutOfMemory(f"no room for {size}, as asked for")
             case ["lost"]:
                 raise DeviceLost("the device was lost, as asked for")
+            case ["slow", ms]:
+                time.sleep(size * float(ms) / 1e3)
             case ["hang"]:
                 threading.Event().wait()
