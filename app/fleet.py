@@ -18,7 +18,7 @@ from app.measure import Measure
 from app.observe.snapshot import WorkerObserved
 from app.supervisor import Supervisor
 from pipelines import build
-from pipelines.errors import ConfigError, FramegateError, ModelError
+from pipelines.errors import ConfigError, FramegateError, LaneError, ModelError
 from pipelines.transport.link import Link
 from pipelines.transport.place import PlaceOptions
 from pipelines.transport.workers import FrontEvents, Workers
@@ -66,7 +66,10 @@ class Fleet:
         for member in self.workers.members:
             name, place = member.name, self._places[member.name]
             reached = place.model_copy(update={"socket": sockets.get(name)})
-            self.links[name] = build.link(reached, self._config.lane, member)
+            try:
+                self.links[name] = build.link(reached, self._config.lane, member)
+            except LaneError as error:
+                raise LaneError(f"worker {name}: {error}") from error
             if place.spawned:
                 self.supervisors[name] = self._supervisor(name, sockets[name])
         for name, link in self.links.items():  # made when nothing can fail any more: a coroutine wants to be awaited

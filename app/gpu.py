@@ -87,7 +87,14 @@ def _made(config: WorkerDeployment, socket: Path, model: str, log: BoundLogger) 
     engine = candidates.open(first)
     card, title = engine.card, build_worker.title(engine)
     kind = build_worker.chosen_engine(config.worker)
-    lanes = lane_servers(socket, card, config.lane, kind, lambda lane: models.collect(lane))
+    lanes = lane_servers(
+        socket,
+        card,
+        config.lane,
+        kind,
+        lambda lane: models.collect(lane),
+        lambda reason: log.warning("worker.no_rdma", reason=reason),
+    )
 
     def turned_bad() -> None:
         log.error("model.bad", model=models.model.reference)

@@ -40,6 +40,7 @@ __all__ = [
     "device_ports",
     "device_trials",
     "device_verbs",
+    "require_device",
 ]
 
 
@@ -63,6 +64,12 @@ def device_ports() -> Sequence[Port]:
     except ImportError as error:
         raise LaneError(_no_pyverbs(error)) from error
     return list(ports())
+
+
+def require_device() -> None:
+    """Raises LaneError if this machine has no RDMA device, or no pyverbs."""
+    if not device_ports():
+        raise LaneError("this machine has no RDMA device with an address")
 
 
 def device_trials(options: RdmaOptions, local_address: str) -> Sequence[Trial]:

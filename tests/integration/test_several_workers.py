@@ -15,6 +15,8 @@ import yaml
 
 from app.dpu import Dpu
 from app.observe.report import build_report
+from pipelines.errors import LaneError
+from pipelines.transport import rdma
 from pipelines.transport.flow import FlowStatistics
 from pipelines.values import Cause, Outcome
 from tests.fakes.faulty_engine import inject
@@ -147,6 +149,16 @@ async def test_a_worker_that_slows_down_is_given_less(tmp_path: Path, clip: Path
             fault.unlink()
             os.kill(pid_of(dpu, "quick"), signal.SIGKILL)
             await until(lambda: flow_of(dpu, "slow").window == slots, what="its whole window back")
+
+
+async def test_a_worker_that_cannot_be_reached_at_all_is_said_at_start(
+    tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rdma, "device_ports", list)
+    place = {"rdma": {"address": "192.0.2.20:7471", "secret": "open sesame, open"}}
+    with pytest.raises(LaneError, match=r"^worker far: no lane is possible: no shm: .*; no rdma: .*RDMA.*; no grpc: "):
+        async with running(tmp_path, {"cameras": looped(clip, 1), "workers": {"far": place}}, until_end=True):
+            pass
 
 
 async def test_a_lane_takes_the_best_way_that_answers(tmp_path: Path, clip: Path, sockets: Path) -> None:
