@@ -22,6 +22,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -198,14 +199,8 @@ def main() -> None:
             path, port = Path(directory) / "worker.sock", free_port()
             server = GrpcLaneOptions(address=f"127.0.0.1:{port}", model=card(wh).name)
             links: dict[str, tuple[Callable[[Dpu], Link[Any]], int]] = {
-                "shm": (
-                    lambda dpu, path=path: ShmLink(path, OPTIONS, dpu),
-                    stack.enter_context(process("shm", str(path), wh)),
-                ),
-                "grpc": (
-                    lambda dpu, server=server: GrpcLink(server, OPTIONS, dpu),
-                    stack.enter_context(process("grpc", str(port), wh)),
-                ),
+                "shm": (partial(ShmLink, path, OPTIONS), stack.enter_context(process("shm", str(path), wh))),
+                "grpc": (partial(GrpcLink, server, OPTIONS), stack.enter_context(process("grpc", str(port), wh))),
             }
             asyncio.run(measured(links, wh, args.rounds))
     return None
