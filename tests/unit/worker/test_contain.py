@@ -70,7 +70,7 @@ async def test_only_the_task_with_impossible_numbers_is_bad(engine: Spoiling, va
 
 @pytest.mark.parametrize("cut", [np.s_[:, :-1], np.s_[:-1], np.s_[:, :, :5], np.s_[0]])
 async def test_another_shape_is_bad_for_all(engine: Spoiling, cut: object) -> None:
-    engine.spoil = lambda rows: rows[cut]  # type: ignore[index]
+    engine.spoil = lambda rows: rows[cut]  # type: ignore[call-overload]
     container, _ = contained(engine)
     assert await answered(container, tasks(2)) == [(BAD, -1), (BAD, -1)]
 

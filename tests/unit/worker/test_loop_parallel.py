@@ -16,7 +16,7 @@ from pipelines.errors import DeviceLost
 from pipelines.model.fold import fold
 from pipelines.model.options import FoldOptions
 from pipelines.transport.loopback import Loopback, loopback
-from pipelines.values import AnswerCode, ModelCard, Priority
+from pipelines.values import F32, AnswerCode, ModelCard, Priority
 from pipelines.worker.engines.device import Buffers
 from pipelines.worker.engines.device_engine import DeviceEngine, RunOptions
 from pipelines.worker.engines.device_fake import FakeDevice
@@ -43,7 +43,7 @@ class Paired(ToyEngine):
     def parallel(self) -> int:
         return 2
 
-    def infer(self, payloads: object, color: np.ndarray) -> np.ndarray:  # type: ignore[override,type-arg]
+    def infer(self, payloads: object, color: F32) -> F32:
         with self._lock:
             number, self.entered = self.entered, self.entered + 1
         gate = self.gates.get(number)
