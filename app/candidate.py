@@ -21,10 +21,10 @@ class Candidates:
     def __init__(self, config: WorkerDeployment) -> None:
         self._config = config
 
-    def first(self) -> Candidate:
-        """The configured model, found and folded here: at start there is nothing to protect. Raises ModelError."""
-        path, sha256 = build_worker.find_model(self._config.model)
-        return Candidate(self._config.model.detector, str(path), sha256)
+    def first(self, reference: str) -> Candidate:
+        """A model found and folded here: at start there is nothing to protect. Raises ModelError."""
+        path, sha256 = build_worker.find_model(self._model(reference))
+        return Candidate(reference, str(path), sha256)
 
     async def check(self, reference: str) -> Candidate:
         """See CandidateSource."""

@@ -8,32 +8,26 @@ Stop, first signal: cameras end, answers are awaited, episodes closed, sinks dra
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
-import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
-from pathlib import Path
 from typing import IO, Any
 
 from app.cameras import Cameras, Changes
 from app.config.camera import CameraConfig
 from app.config.deployment import Config
-from app.config.worker import WorkerDeployment
 from app.control.http import Verdict, serve
-from app.exit_code import ExitCode
+from app.fleet import Fleet
 from app.measure import Measure
 from app.observe.notify import Notifier
 from app.observe.snapshot import ObservedSnapshot
-from app.supervisor import Supervisor
 from pipelines import build
 from pipelines.accounting import Ledger
 from pipelines.contracts import Sink
 from pipelines.egress import Egress
-from pipelines.errors import ConfigError, FramegateError, ModelError
+from pipelines.errors import FramegateError
 from pipelines.inflight import InFlight
 from pipelines.values import CameraHealth
 
@@ -41,8 +35,6 @@ ATTACH_S = 30.0
 """Cameras wait this long for a worker at start; then they run without one, and their frames fail, counted."""
 TICK_S = 0.2
 AUDIT_NS = 5_000_000_000
-SOCKET_PATH_BYTES = 96
-"""unix(7) has room for 107; a worker that takes over binds beside the path first, with its process id as suffix."""
 
 
 class Dpu:
@@ -74,24 +66,30 @@ class Dpu:
         self._reload = reload
         self._stop_when_ended = stop_when_ended
         self._notifier = notifier or Notifier()
-        self._worker_log = worker_log
         self.inflight = InFlight()
         self.audit = build.audit(config.audit, config.audit.estimate, config.audit.control)
         self.sinks: tuple[Sink, ...] = (*build.sinks(config.sinks, measure.acked), *extra_sinks)
-        self.egress = Egress(self.inflight, self.sinks, measure.result, measure.alert, self._worker_changed)
+        self.egress = Egress(self.inflight, self.sinks, measure.result, measure.alert, measure.served)
         self.makers = build.CameraMaker(
             self.inflight, self._told, config.stagger, config.budget, self.audit, config.model.presence
         )
-        self.cameras: Cameras[CameraConfig] = Cameras(self._make_camera, self.egress)
+        self.cameras: Cameras[CameraConfig] = Cameras(self._make_camera, self.egress, measure.camera_died)
         self._applying = asyncio.Lock()
         self._audit_due_ns = 0
         self._stopping = asyncio.Event()
         self._forced = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self.supervisor: Supervisor | None = None
         self._started = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self.http_port: int | None = None
+        self.fleet = Fleet(
+            config,
+            self.egress,
+            measure,
+            hopeful=self._started.is_set,
+            replacing=lambda: not self._stopping.is_set(),
+            worker_log=worker_log,
+        )
 
     # --- steering --------------------------------------------------------------------------------------------------
 
@@ -165,9 +163,9 @@ class Dpu:
             self._handle_signals(stack)
             if self.config.http.enabled:
                 self.http_port = await stack.enter_async_context(serve(self.config.http, self))
-            socket = self._socket(stack)
+            workers = self.fleet.services(stack)
             async with asyncio.TaskGroup() as group:
-                services = self._services(group, socket)
+                services = self._services(group, workers)
                 try:
                     await self._serve(group)
                 finally:
@@ -207,23 +205,16 @@ class Dpu:
             if (pump := self.cameras.pumps.get(step.camera)) is not None:
                 pump.tune(self.audit.settings(step.camera))
 
-    def _services(self, group: asyncio.TaskGroup, socket: Path) -> list[asyncio.Task[None]]:
+    def _services(
+        self, group: asyncio.TaskGroup, workers: Mapping[str, Coroutine[Any, Any, None]]
+    ) -> list[asyncio.Task[None]]:
         services: dict[str, Coroutine[Any, Any, None]] = {
             "egress": self.egress.run(),
-            "lane": build.link(socket, self.config.lane, self.egress).run(),
+            **workers,
             **{f"sink[{sink.name}]": sink.run() for sink in self.sinks},
             **self.measure.services(),
             "watchdog": self._notifier.watch(lambda: True),
         }
-        if self.config.worker.spawn:
-            self.supervisor = Supervisor(
-                "worker",
-                self._worker_command(socket),
-                self.measure.worker_process,
-                stderr=self._worker_log,
-                hopeless=self._hopeless,
-            )
-            services["worker"] = self.supervisor.run()
         return [group.create_task(service, name=name) for name, service in services.items()]
 
     async def _shut_down(self) -> None:
@@ -267,38 +258,6 @@ class Dpu:
     def _heard(self, health: CameraHealth) -> None:
         self.measure.camera(health)
         self.egress.health(health)
-
-    def _hopeless(self, code: int) -> FramegateError | None:
-        """Before the start, a model that cannot be used ends the process; later, the cameras go on without a worker."""
-        if code != ExitCode.MODEL or self._started.is_set():
-            return None
-        return ModelError(f"the worker cannot use its model, {self.config.model.detector}; its own message says why")
-
-    def _worker_changed(self, attached: bool, reason: str) -> None:
-        self.measure.worker_changed(attached, reason)
-        if not attached and self.supervisor is not None and not self._stopping.is_set():
-            # One that lives and has only lost its lane is back after one handshake; twice its time is a hang.
-            grace_s = 2 * self.config.lane.attach_timeout_s
-            asyncio.get_running_loop().call_later(grace_s, self._replace_if_hung, self.supervisor, self.supervisor.pid)
-
-    def _replace_if_hung(self, supervisor: Supervisor, pid: int | None) -> None:
-        """Kill the worker that lost its lane, if it still runs and has not come back."""
-        if pid is not None and supervisor.pid == pid and not self.measure.worker_attached.is_set():
-            self.measure.worker_process("hangs", f"worker pid {pid} lives, but has not come back: killing it")
-            supervisor.restart()
-
-    def _socket(self, stack: AsyncExitStack) -> Path:
-        path = self.config.worker.socket
-        if path is None:
-            path = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="framegate-"))) / "worker.sock"
-        if len(os.fsencode(path)) > SOCKET_PATH_BYTES:
-            raise ConfigError(f"worker.socket: {path} is too long for a Unix socket: name a shorter one, or set TMPDIR")
-        return path
-
-    def _worker_command(self, socket: Path) -> list[str]:
-        """A fresh interpreter; what it needs to know travels as one JSON argument, which holds no secret."""
-        own = self.config.model_dump_json(include=set(WorkerDeployment.model_fields))
-        return [sys.executable, "-m", "app", "worker", "--socket", str(socket), "--spec", own]
 
     def _handle_signals(self, stack: AsyncExitStack) -> None:
         loop = asyncio.get_running_loop()

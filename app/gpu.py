@@ -10,6 +10,7 @@ import asyncio
 import ctypes
 import os
 import signal
+from dataclasses import dataclass
 from pathlib import Path
 
 from structlog.stdlib import BoundLogger
@@ -21,7 +22,8 @@ from app.exit_code import ExitCode
 from app.lanes import LaneServers, lane_servers
 from app.steer import Steering
 from pipelines import build_worker
-from pipelines.errors import DeviceLost
+from pipelines.errors import DeviceLost, ModelError
+from pipelines.worker.backup import Backup
 from pipelines.worker.lifecycle import Lifecycle
 from pipelines.worker.serve.host import OwnHost
 from pipelines.worker.serve.server import InferenceServer
@@ -43,24 +45,85 @@ def run(config: WorkerDeployment, socket: Path, *, with_parent: bool, log: Bound
     """
     if with_parent:
         _end_with_parent()
-    candidates = Candidates(config)
-    first = candidates.first()
-    engine = candidates.open(first)
-    kind = build_worker.chosen_engine(config.worker)
-    server = lane_servers(socket, engine.card, config.lane, kind, lambda lane: models.collect(lane))
-    models = Lifecycle(first, engine, config.worker.batch, candidates, lambda: server.lanes, server.set_card)
-    models.warm()
-    profile_ms = {size: round(ns / 1e6, 2) for size, ns in models.loop_statistics().profile_ns.items()}
-    log.info("worker.ready", model=engine.card.name, engine=build_worker.title(engine), batch_ms=profile_ms)
-    del engine  # the lifecycle's to free
     try:
-        asyncio.run(_serve(models, server, _inference(config, models, log), control.control_path(socket), log))
+        worker, own = _open(config, socket, log)
+        asyncio.run(_serve(config, worker, own, control.control_path(socket), log))
     except* DeviceLost as lost:
         log.error("worker.device_lost", reason=str(_first(lost)))
         os._exit(ExitCode.TRY_AGAIN)  # the engine's thread may hang for ever: do not wait for it
-    models.close()
+    worker.models.close()
     log.info("worker.stopped")
     return 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Worker:
+    """What a worker is made of."""
+
+    models: Lifecycle
+    lanes: LaneServers
+    backup: Backup | None
+
+
+def _open(config: WorkerDeployment, socket: Path, log: BoundLogger) -> tuple[_Worker, str]:
+    """A worker with its model warm; and the configured model's reference, if its backup serves in its place.
+
+    Raises:
+        ModelError: neither the model nor its backup can be used.
+    """
+    own = config.model.detector
+    try:
+        return _made(config, socket, own, log), ""
+    except ModelError as error:
+        if config.model.backup is None:
+            raise
+        log.error("model.unusable", model=own, reason=str(error), backup=config.model.backup)
+        return _made(config, socket, config.model.backup, log), own
+
+
+def _made(config: WorkerDeployment, socket: Path, model: str, log: BoundLogger) -> _Worker:
+    candidates = Candidates(config)
+    first = candidates.first(model)
+    engine = candidates.open(first)
+    card, title = engine.card, build_worker.title(engine)
+    kind = build_worker.chosen_engine(config.worker)
+    lanes = lane_servers(
+        socket,
+        card,
+        config.lane,
+        kind,
+        lambda lane: models.collect(lane),
+        lambda reason: log.warning("worker.no_rdma", reason=reason),
+    )
+
+    def turned_bad() -> None:
+        log.error("model.bad", model=models.model.reference)
+        if backup is not None:
+            backup.turned_bad()
+
+    models = Lifecycle(
+        first, engine, config.worker.batch, candidates, lambda: lanes.lanes, lanes.set_card, on_bad=turned_bad
+    )
+    backup = _backup(config, models, log)
+    try:
+        models.warm()
+    except ModelError:
+        models.close()
+        raise
+    lanes.watch(models.lanes_changed)
+    profile_ms = {size: round(ns / 1e6, 2) for size, ns in models.loop_statistics().profile_ns.items()}
+    log.info("worker.ready", model=card.name, engine=title, batch_ms=profile_ms)
+    return _Worker(models, lanes, backup)
+
+
+def _backup(config: WorkerDeployment, models: Lifecycle, log: BoundLogger) -> Backup | None:
+    if config.model.backup is None:
+        return None
+
+    def told(what: str, text: str) -> None:
+        (log.info if what == "loaded" else log.error)(f"model.backup.{what}", text=text)
+
+    return Backup(models, config.model.backup, config.model.backup_again_s, told)
 
 
 def _first(group: BaseException) -> BaseException:
@@ -80,9 +143,9 @@ def _inference(config: WorkerDeployment, models: Lifecycle, log: BoundLogger) ->
     return build_worker.inference_server(config.worker, own, told)
 
 
-async def _serve(
-    models: Lifecycle, server: LaneServers, inference: InferenceServer | None, control_path: Path, log: BoundLogger
-) -> None:
+async def _serve(config: WorkerDeployment, worker: _Worker, own: str, control_path: Path, log: BoundLogger) -> None:
+    """`own`: see Backup.run."""
+    models, server, inference = worker.models, worker.lanes, _inference(config, worker.models, log)
     stopping = asyncio.Event()
 
     def stop() -> None:
@@ -96,6 +159,7 @@ async def _serve(
     async with control.serve(control_path, Steering(models, log).answer), asyncio.TaskGroup() as group:
         serving = group.create_task(server.run(), name="lanes")
         working = group.create_task(models.run(), name="models")
+        standing_by = group.create_task(worker.backup.run(own), name="backup") if worker.backup is not None else None
         inferring = group.create_task(inference.run(), name="inference") if inference is not None else None
         await stopping.wait()
         if inference is not None:
@@ -104,8 +168,9 @@ async def _serve(
         if inferring is not None:
             inferring.cancel()
             await asyncio.wait({inferring})  # what it has is still answered
-        serving.cancel()
-        working.cancel()
+        for task in (serving, working, standing_by):
+            if task is not None:
+                task.cancel()
 
 
 def _end_with_parent() -> None:

@@ -8,12 +8,14 @@ from __future__ import annotations
 import asyncio
 import resource
 import time
+import traceback
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
 from app.observe.latency import LatencyHistogram
 from app.observe.loop_lag import LoopLag
-from app.observe.snapshot import CameraObserved, ObservedSnapshot, WorkerObserved, WorkerState, stages_ns
+from app.observe.snapshot import CameraObserved, ObservedSnapshot, WorkerState, stages_ns
+from pipelines.source.redact import redact
 from pipelines.values import Alert, AlertType, CameraHealth, CameraState, Cause, FrameResult
 
 if TYPE_CHECKING:
@@ -35,8 +37,7 @@ class Measure:
         self._cpu_before_s = _cpu_s()
         self._latency: dict[str, LatencyHistogram] = {}
         self._pictures: dict[str, Cause] = {}
-        self._worker = WorkerState.STARTING
-        self._worker_reason = ""
+        self._workers: dict[str, tuple[WorkerState, str]] = {}
         self._alerts: dict[str, int] = {}
 
     # --- hooks -----------------------------------------------------------------------------------------------------
@@ -74,17 +75,25 @@ class Measure:
             picture=picture.value if picture else None,
         )
 
-    def worker_changed(self, attached: bool, reason: str) -> None:
-        """A lane was attached or lost."""
+    def camera_died(self, camera: str, error: BaseException, wait_s: float) -> None:
+        """A bug ended a camera's thread; it is started anew after that wait."""
+        where = [f"{one.filename}:{one.lineno} {one.name}" for one in traceback.extract_tb(error.__traceback__)]
+        self.log.error("camera.died", camera=camera, error=redact(repr(error)), again_s=wait_s, where=where)
+
+    def served(self, attached: bool, reason: str) -> None:
+        """The first of the workers attached, or the last one is lost."""
+        del reason  # each worker's own is told by worker_changed
+        (self.worker_attached.set if attached else self.worker_attached.clear)()
+
+    def worker_changed(self, worker: str, attached: bool, reason: str, carrier: str, choice: str) -> None:
+        """One worker's lane was attached or lost. `choice`: why that carrier."""
         gone = WorkerState.STOPPED if self.stopping else WorkerState.LOST
-        self._worker = WorkerState.ATTACHED if attached else gone
-        self._worker_reason = reason
+        self._workers[worker] = (WorkerState.ATTACHED if attached else gone, reason)
         if attached:
-            self.worker_attached.set()
-            self.log.info("worker.attached", reason=reason)
+            self.log.info("worker.attached", worker=worker, reason=reason, carrier=carrier, choice=choice)
         else:
-            self.worker_attached.clear()
-            (self.log.info if self.stopping else self.log.warning)("worker.lost", reason=reason)
+            write = self.log.info if self.stopping else self.log.warning
+            write("worker.lost", worker=worker, reason=reason, carrier=carrier)
 
     def worker_process(self, state: str, text: str) -> None:
         """The supervisor's word on the child process."""
@@ -95,6 +104,10 @@ class Measure:
     def services(self) -> dict[str, Coroutine[Any, Any, None]]:
         return {"loop-lag": self._lag.run()}
 
+    def worker_state(self, worker: str) -> tuple[WorkerState, str]:
+        """Its state, and why."""
+        return self._workers.get(worker, (WorkerState.STARTING, ""))
+
     def snapshot(self, dpu: Dpu) -> ObservedSnapshot:
         """Everything at one instant."""
         now_ns = time.monotonic_ns()
@@ -104,7 +117,7 @@ class Measure:
             cpu_s=_cpu_s() - self._cpu_before_s,
             alerts=dpu.egress.alerts,
             cameras=self._cameras(dpu),
-            workers={"worker": self._worker_observed(dpu)},
+            workers=dpu.fleet.observe(),
             sinks={sink.name: sink.statistics() for sink in dpu.sinks},
             latencies={name: one.snapshot() for name, one in self._latency.items()},
             loop_lag=self._lag.snapshot(),
@@ -112,6 +125,7 @@ class Measure:
             budget=dpu.makers.share.snapshot(now_ns)[0],
             counters={
                 "orphan_answers": dpu.egress.orphans,
+                "tasks_resubmitted": dpu.fleet.workers.observe().resubmitted,
                 "snapshots_skipped": dpu.egress.snapshots_skipped,
                 "stuck_pumps": len(dpu.cameras.stuck),
             },
@@ -135,18 +149,9 @@ class Measure:
                 catch_up_s=pump.packets.catch_up_ns / 1e9 if pump else 0.0,
                 gate=pump.packets.gate.statistics() if pump else None,
                 alerts=self._alerts.get(camera, 0),
+                deaths=dpu.cameras.deaths(camera),
             )
         return out
-
-    def _worker_observed(self, dpu: Dpu) -> WorkerObserved:
-        writer = dpu.inflight.writer
-        return WorkerObserved(
-            state=self._worker,
-            reason=self._worker_reason,
-            restarts=dpu.supervisor.restarts if dpu.supervisor else 0,
-            model=writer.card.name if writer else "",
-            lane=writer.statistics() if writer else None,
-        )
 
     def _record(self, name: str, elapsed_ns: int) -> None:
         self._latency.setdefault(name, LatencyHistogram()).record(elapsed_ns)

@@ -10,7 +10,7 @@ from typing import Any
 
 from pipelines.errors import ConfigError, ModelError
 
-_WORKERS = "framegate-*/worker.sock.ctl"
+_WORKERS = "framegate-*/*.sock.ctl"
 """Where workers listen that were spawned without `worker.socket`, in the directory for temporary files."""
 
 

@@ -1,7 +1,8 @@
 """Keeps one child process alive: starts it, restarts it with a brake, stops it in two steps.
 
 The child is a fresh interpreter (never a fork: the parent has threads). Whether it still answers is the lane's business
-(ping); the supervisor is told to `restart()` a child that hangs.
+(ping); the supervisor is told to `restart()` a child that hangs, and once that it `answered()`. One that has not within
+`start_s` of its start hangs too.
 """
 
 from __future__ import annotations
@@ -45,9 +46,11 @@ class Supervisor:
         stop_s: float = 5.0,
         stderr: IO[str] | None = None,
         hopeless: Callable[[int], FramegateError | None] = lambda code: None,
+        start_s: float | None = None,
     ) -> None:
         """
         Args:
+            start_s: From a child's start to its first `answered()`; it is killed if it takes longer. None: for ever.
             stderr: Where the child's log goes; None: to ours.
             hopeless: Told the exit code of a child that died; `run` raises its error instead of starting another.
         """
@@ -58,6 +61,10 @@ class Supervisor:
         self._stop_s = stop_s
         self._stderr = stderr
         self._hopeless = hopeless
+        self._start_s = start_s
+        self._answered = False
+        self._mute = False
+        """The child was killed because it did not answer in time."""
         self._process: asyncio.subprocess.Process | None = None
         self.restarts = 0
 
@@ -70,6 +77,10 @@ class Supervisor:
         """The child hangs: kill it; `run` starts another."""
         if self._process is not None and self._process.returncode is None:
             self._process.kill()
+
+    def answered(self) -> None:
+        """The child does what it is there for."""
+        self._answered = True
 
     async def run(self) -> None:
         """Keep the child running until cancelled; then stop it: SIGTERM, and SIGKILL after `stop_s`.
@@ -87,16 +98,36 @@ class Supervisor:
                     start_new_session=True,  # Ctrl-C is for us: we stop the child when we have no more use for it
                 )
                 self._on_state("started", f"{self._name} pid {self._process.pid}")
-                code = await self._process.wait()
+                code = await self._outlived(self._process)
                 if (error := self._hopeless(code)) is not None:
                     raise error
-                early_deaths = 1 if time.monotonic() - began > _HEALTHY_S else early_deaths + 1
+                healthy = time.monotonic() - began > _HEALTHY_S and not self._mute
+                early_deaths = 1 if healthy else early_deaths + 1
                 self.restarts += 1
                 wait_s = self._brake.wait_s(early_deaths)
                 self._on_state("died", f"{self._name} {_death(code)}; starting again in {wait_s:.1f} s")
                 await asyncio.sleep(wait_s)
         finally:
             await self._end()
+
+    async def _outlived(self, process: asyncio.subprocess.Process) -> int:
+        """Wait for the child's end, and see that it answers. Returns its exit code."""
+        self._answered = self._mute = False
+        if self._start_s is None:
+            return await process.wait()
+        late = asyncio.get_running_loop().call_later(self._start_s, self._give_up, process)
+        try:
+            return await process.wait()
+        finally:
+            late.cancel()
+
+    def _give_up(self, process: asyncio.subprocess.Process) -> None:
+        """The time to start is over."""
+        if self._answered or process.returncode is not None:
+            return
+        self._mute = True
+        self._on_state("hangs", f"{self._name} pid {process.pid} has not answered in {self._start_s:g} s: killing it")
+        process.kill()
 
     async def _end(self) -> None:
         process = self._process

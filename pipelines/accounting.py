@@ -70,6 +70,16 @@ class Ledger:
                 self._causes[outcome, cause] += 1
             return True
 
+    def settle_open(self, outcome: Outcome, cause: Cause) -> int:
+        """Give all open packets this outcome: whoever held them is gone. Returns how many."""
+        with self._lock:
+            count = len(self._open)
+            self._open.clear()
+            if count:
+                self._outcomes[outcome] += count
+                self._causes[outcome, cause] += count
+            return count
+
     def snapshot(self) -> LedgerSnapshot:
         """Read all figures at one instant."""
         with self._lock:

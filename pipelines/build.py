@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pipelines.accounting import Ledger
 from pipelines.contracts import Acked, LaneEvents, Presence, Sink, Source
 from pipelines.egress import CameraOut
+from pipelines.errors import LaneError
 from pipelines.event.episode import EpisodeOptions, EpisodeTracker
 from pipelines.event.mask import rasterise
 from pipelines.event.snapshot import SnapshotOptions, Snapshotter
@@ -40,16 +41,15 @@ from pipelines.preprocess.thumbnail import THUMBNAIL_HW
 from pipelines.source.backoff import Backoff, BackoffOptions
 from pipelines.source.stagger import Stagger, StaggerOptions
 from pipelines.source.watch import StreamWatch, WatchOptions
-from pipelines.transport.options import LaneOptions
+from pipelines.transport.link import Carrier, Link, NoCarrier
+from pipelines.transport.options import CARRIERS, CarrierName, LaneOptions
+from pipelines.transport.place import PlaceOptions
 from pipelines.values import CameraHealth, CameraState, Cause, Priority
 
 if TYPE_CHECKING:
     from pipelines.sink.encoding import Encoder
     from pipelines.source.file import FileOptions
     from pipelines.source.rtsp import RtspOptions
-    from pipelines.transport.grpc_link import GrpcLink
-    from pipelines.transport.rdma_link import RdmaLink
-    from pipelines.transport.shm_link import ShmLink
 
 
 class CameraSpec(Protocol):
@@ -207,23 +207,48 @@ def audit(audited: AuditOptions, estimate: EstimateOptions, control: ControlOpti
     return Audit(audited, estimate, control, os.cpu_count() or 1) if audited.enabled else None
 
 
-def link(socket: Path, options: LaneOptions, events: LaneEvents) -> ShmLink | GrpcLink | RdmaLink:
-    """The DPU's end of the lane to the worker that listens on `socket`, or to where the lane's options say.
+def link(place: PlaceOptions, options: LaneOptions, events: LaneEvents) -> Link[Any]:
+    """The DPU's end of lanes to one worker: by the carrier that is asked for, or by the best of those there are.
 
     Raises:
-        LaneError: an RDMA lane on a machine without what RDMA needs.
+        LaneError: none is possible on this machine.
     """
-    if options.carrier == "grpc" and options.grpc is not None:
-        from pipelines.transport.grpc_link import GrpcLink
+    if place.carrier != "auto":
+        return Link([_carrier(place.carrier, place, options)], options, events)
+    carriers = [_carrier_or_reason(name, place, options) for name in CARRIERS]
+    lacking = [f"no {each.name}: {each.reason}" for each in carriers if isinstance(each, NoCarrier)]
+    if len(lacking) == len(carriers):
+        raise LaneError(f"no lane is possible: {'; '.join(lacking)}")
+    return Link(carriers, options, events)
 
-        return GrpcLink(options.grpc, options, events)
-    if options.carrier == "rdma" and options.rdma is not None:
-        from pipelines.transport.rdma import RdmaLink, device_verbs
 
-        return RdmaLink(options.rdma, options, events, device_verbs(options.rdma))
-    from pipelines.transport.shm_link import ShmLink
+def _carrier_or_reason(name: CarrierName, place: PlaceOptions, options: LaneOptions) -> Carrier[Any] | NoCarrier:
+    try:
+        carrier = _carrier(name, place, options)
+        if name == "rdma":
+            from pipelines.transport.rdma import require_device
 
-    return ShmLink(socket, options, events)
+            require_device()
+    except LaneError as error:
+        return NoCarrier(name, str(error))
+    return carrier
+
+
+def _carrier(name: CarrierName, place: PlaceOptions, options: LaneOptions) -> Carrier[Any]:
+    """Raises LaneError if this worker cannot be reached so from this machine, whether it is there or not."""
+    if name == "shm" and place.socket is not None:
+        from pipelines.transport.shm_link import ShmCarrier
+
+        return ShmCarrier(place.socket, options)
+    if name == "rdma" and place.rdma is not None:
+        from pipelines.transport.rdma import RdmaCarrier, device_verbs
+
+        return RdmaCarrier(place.rdma, options, device_verbs(place.rdma))
+    if name == "grpc" and place.grpc is not None:
+        from pipelines.transport.grpc_link import GrpcCarrier
+
+        return GrpcCarrier(place.grpc, options)
+    raise LaneError("no socket on this host is named" if name == "shm" else f"no address for {name} is named")
 
 
 def sinks(configs: Mapping[str, Any], acked: Acked) -> list[Sink]:

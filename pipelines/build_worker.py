@@ -171,6 +171,13 @@ def rdma_server(
     return RdmaServer(rdma, card, options, readable, device_verbs(rdma), _rdma_memory(rdma, engine))
 
 
+def require_rdma() -> None:
+    """Raises LaneError if this machine cannot carry lanes over RDMA."""
+    from pipelines.transport.rdma import require_device
+
+    require_device()
+
+
 def _rdma_memory(rdma: RdmaOptions, engine: str) -> Callable[[RegionLayout, int], WorkerMemory]:
     """What frames land in."""
     from pipelines.transport.rdma import HostMemory, device_trials

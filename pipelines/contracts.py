@@ -254,13 +254,27 @@ class SlotReader(Protocol):
 
 
 class Engine(Protocol):
-    """Runs one folded model. One thread at a time."""
+    """Runs one folded model. `infer` by at most `parallel` threads at once, the rest by any one."""
 
     @property
     def card(self) -> ModelCard: ...
 
     @property
     def max_batch(self) -> int: ...
+
+    @property
+    def parallel(self) -> int:
+        """Batches that may run at once: 2 where the copies of one overlap with the work of another, else 1."""
+
+    def pin(self, region: U8) -> bool:
+        """A lane attached: copy straight from its payload region, (n,) uint8, where that is possible. Blocks.
+
+        Any thread, any number of times. False: payloads are copied as from anywhere else. The region stays mapped
+        until `unpin` or `close`.
+        """
+
+    def unpin(self, region: U8) -> None:
+        """The lane ended, and no batch reads from it any more. Nothing happens if it was not pinned."""
 
     def infer(self, payloads: Sequence[U8], color: F32) -> F32:
         """One batch: gather the payloads, run, return the rows.
@@ -273,7 +287,7 @@ class Engine(Protocol):
             (b, top_k, 6) float32, rows as in Answer.
 
         Raises:
-            EngineError: this batch failed. DeviceLost: the process must end.
+            EngineError: this batch failed. OutOfMemory: a smaller one may fit. DeviceLost: the process must end.
         """
 
     def close(self) -> None: ...

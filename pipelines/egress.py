@@ -40,6 +40,7 @@ OUTCOME_OF_CODE: dict[AnswerCode, tuple[Outcome, Cause | None]] = {
     AnswerCode.WATCHDOG: (Outcome.FAILED, Cause.WATCHDOG),
     AnswerCode.BAD_INPUT: (Outcome.FAILED, Cause.BAD_INPUT),
     AnswerCode.CHECKSUM: (Outcome.FAILED, Cause.CHECKSUM),
+    AnswerCode.BAD_OUTPUT: (Outcome.FAILED, Cause.BAD_OUTPUT),
 }
 
 _AUDIT_WAKE_NS = 5_000_000_000
@@ -136,11 +137,15 @@ class Egress:
 
     def lost(self, tasks: Sequence[int], reason: str) -> None:
         self._inflight.writer = None
+        self.gave_up(tasks, reason)
+        self._on_worker(False, reason)
+
+    def gave_up(self, tasks: Sequence[int], reason: str) -> None:
+        """These will never be answered; the lane goes on with other workers. See transport's FrontEvents."""
         for task in tasks:
             context = self._inflight.close(task)
             if context is not None and context.camera in self._cameras:
                 self._settle(self._cameras[context.camera], context, Outcome.FAILED, Cause.PEER_LOST)
-        self._on_worker(False, reason)
 
     # --- results ---------------------------------------------------------------------------------------------------
 

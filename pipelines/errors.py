@@ -7,6 +7,7 @@
 | LaneError      | the lane's link task | this attach (epoch) | worker state + reason |
 | ModelError     | nobody               | this load           | the model, the node, why |
 | EngineError    | the worker           | this batch          | error counter, log |
+| OutOfMemory    | the worker, in halves| batches as large    | statistics, log |
 | DeviceLost     | the supervisor       | the worker process  | restart counter, log |
 | SinkError      | the sink itself      | this connection     | sink state + reason |
 | AccountingError| nobody: a bug        | nothing             | imbalance metric, log |
@@ -37,6 +38,10 @@ class ModelError(FramegateError):
 
 class EngineError(FramegateError):
     """One batch failed; the engine can go on."""
+
+
+class OutOfMemory(EngineError):
+    """No room for a batch of this size; a smaller one may fit."""
 
 
 class DeviceLost(EngineError):

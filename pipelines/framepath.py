@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from pydantic import BaseModel, Field
@@ -20,6 +21,7 @@ from pydantic import BaseModel, Field
 from pipelines.accounting import Ledger
 from pipelines.color import resolve
 from pipelines.contracts import GateSetting, Presence, Slot, SlotWriter
+from pipelines.errors import LaneError
 from pipelines.gate.audit_window import AuditWindow
 from pipelines.gate.auditor import Auditor
 from pipelines.gate.motion import MotionGate
@@ -263,7 +265,17 @@ class FramePath:
         elif (slot := self._loan(writer)) is None:
             self._settle(frame, ask, Outcome.STOPPED if self._stopping else Outcome.RING_FULL)
         else:
+            self._fill(frame, ask, writer, slot)
+
+    def _fill(self, frame: Frame, ask: _Ask, writer: SlotWriter, slot: Slot) -> None:
+        """Publish; a bug on the way must not cost the ring its slot."""
+        try:
             self._publish(frame, ask, writer, slot)
+        except BaseException:
+            self._settle(frame, ask, Outcome.FAILED, Cause.INTERNAL)
+            with suppress(LaneError):  # it was published all the same
+                writer.discard(slot)
+            raise
 
     def _settle(self, frame: Frame, ask: _Ask, outcome: Outcome, cause: Cause | None = None) -> None:
         """In the camera's ledger, or in the audit's."""
@@ -306,7 +318,12 @@ class FramePath:
         )
         parts.inflight.open(context)  # before publish: the answer may come first
         header = self._header(frame, context, ask.deadline_ns, writer.card)
-        if not writer.publish(slot, header) and parts.inflight.close(context.task) is not None:
+        try:
+            sent = writer.publish(slot, header)
+        except LaneError:
+            parts.inflight.close(context.task)
+            raise
+        if not sent and parts.inflight.close(context.task) is not None:
             if parts.inflight.writer is writer:
                 self._settle(frame, ask, Outcome.RING_FULL)
             else:

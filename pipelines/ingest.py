@@ -19,6 +19,7 @@ from pipelines.contracts import GateSetting, Source, Stream
 from pipelines.errors import SourceError
 from pipelines.packetpath import PacketPath, Sign
 from pipelines.source.backoff import Backoff
+from pipelines.source.redact import redact
 from pipelines.source.watch import StreamWatch
 from pipelines.values import CameraHealth, CameraState, Outcome, Packet
 
@@ -56,7 +57,7 @@ class Pump:
         self.reason = ""
         self.connects = 0
         self.error: BaseException | None = None
-        """What ended the thread if it was a bug; the owner reports it."""
+        """What ended the thread if it was a bug; the owner reports it, and starts the camera anew."""
 
     @property
     def camera(self) -> str:
@@ -139,11 +140,10 @@ class Pump:
                     return
         except BaseException as error:
             self.error = error
-            self._say(CameraState.STOPPED, f"internal error: {error!r}")
-            raise
-        finally:
-            if self.state is not CameraState.ENDED:
-                self._say(CameraState.STOPPED, self.reason if self.error else "")
+            self._say(CameraState.BACKOFF, f"internal error: {redact(repr(error))}")
+            return
+        if self.state is not CameraState.ENDED:
+            self._say(CameraState.STOPPED)
 
     def _attempt(self) -> bool:
         """One connection, and the wait after its loss. True when the source has ended for good."""

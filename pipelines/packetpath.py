@@ -108,10 +108,12 @@ class PacketPath:
 
     def disconnect(self, ended: bool, stopping: bool) -> None:
         """It is over: settle everything inside. ended: the file's last pictures still go on."""
-        self._settle_decoder(ended and not stopping, stopping)
-        self._end_audit(time.monotonic_ns(), void=True)
-        self._release()
-        self._stream = None
+        try:
+            self._settle_decoder(ended and not stopping, stopping)
+        finally:
+            self._release()  # whatever fails: what is granted to nobody would be missing for ever
+            self._end_audit(time.monotonic_ns(), void=True)
+            self._stream = None
 
     def packet(self, packet: Packet, read_ns: int) -> Sign:
         """Take one packet to its pictures or its outcome."""

@@ -75,6 +75,7 @@ class Cause(StrEnum):
     WATCHDOG = "watchdog"
     BAD_INPUT = "bad_input"
     CHECKSUM = "checksum"
+    BAD_OUTPUT = "bad_output"
     INTERNAL = "internal"
 
 
@@ -90,6 +91,8 @@ class AnswerCode(IntEnum):
     BAD_INPUT = 4
     """Header or payload does not fit the model."""
     CHECKSUM = 5
+    BAD_OUTPUT = 6
+    """The model answered what cannot be: values that are not finite, or rows of another shape than its card's."""
 
 
 class Priority(IntEnum):

@@ -12,6 +12,7 @@ from app.config.document import Keys
 from app.config.load import Finding
 from app.config.sinks import GrpcSink, JsonlSink
 from app.config.worker import check_model
+from pipelines.transport.place import PlaceOptions
 from pipelines.transport.rdma_options import SECRET_BYTES
 
 if TYPE_CHECKING:
@@ -29,32 +30,39 @@ def check(config: Config) -> Iterator[Finding]:
 
 
 def _worker(config: Config) -> Iterator[Finding]:
-    if config.lane.carrier == "grpc":
-        if config.lane.grpc is None:
-            yield ("lane", "grpc"), "is required for carrier grpc: name the server's address and the model"
-        if config.worker.spawn:
-            yield ("worker", "spawn"), "a lane over gRPC ends at a server of its own: set worker.spawn: false"
-    elif config.lane.carrier == "rdma":
-        yield from _rdma(config)
-    elif not config.worker.spawn and config.worker.socket is None:
-        yield ("worker", "socket"), "is required when the worker is not spawned: name the socket it listens on"
+    if config.workers:
+        yield from _workers(config)
+    else:
+        place = config.places()["worker"]
+        if (lack := place.lacks()) is not None:
+            key, sentence = lack
+            yield (("worker" if key in ("spawn", "socket") else "lane"), key), sentence
+        yield from _rdma(place, ("lane", "rdma"))
+    spawned = any(place.spawned for place in config.places().values())
     for wire in ("grpc", "rest"):
         listen = getattr(config.worker.serve, wire)
-        if config.worker.spawn and listen is not None and listen.token is not None:
+        if spawned and listen is not None and listen.token is not None:
             sentence = "no secret travels to a spawned worker: run it on its own (worker.spawn: false), or use tls"
             yield ("worker", "serve", wire, "token"), sentence
 
 
-def _rdma(config: Config) -> Iterator[Finding]:
-    if config.lane.rdma is None:
-        yield ("lane", "rdma"), "is required for carrier rdma: name the worker's address and the shared secret"
-    elif len(config.lane.rdma.secret.get_secret_value().encode()) < SECRET_BYTES:
-        yield (
-            ("lane", "rdma", "secret"),
-            f"is too short: give both sides the same {SECRET_BYTES} characters or more (openssl rand -hex 16)",
-        )
-    if config.worker.spawn:
-        yield ("worker", "spawn"), "a lane over RDMA ends at a worker of its own: set worker.spawn: false"
+def _workers(config: Config) -> Iterator[Finding]:
+    taken: dict[object, str] = {}
+    for name, place in config.workers.items():
+        if (lack := place.lacks()) is not None:
+            yield ("workers", name, lack[0]), lack[1]
+        yield from _rdma(place, ("workers", name, "rdma"))
+        ends: dict[str, object] = {"socket": place.socket, "rdma": place.rdma and place.rdma.address}
+        ends["grpc"] = place.grpc and (place.grpc.address, place.grpc.model)
+        for key, end in ends.items():
+            if end is not None and (first := taken.setdefault((key, end), name)) != name:
+                yield ("workers", name, key), f"is that of {first} too: one entry for each worker"
+
+
+def _rdma(place: PlaceOptions, path: Keys) -> Iterator[Finding]:
+    if place.rdma is not None and len(place.rdma.secret.get_secret_value().encode()) < SECRET_BYTES:
+        sentence = f"is too short: give both sides the same {SECRET_BYTES} characters or more (openssl rand -hex 16)"
+        yield (*path, "secret"), sentence
 
 
 def _cameras(config: Config) -> Iterator[Finding]:

@@ -21,6 +21,7 @@ from pipelines.gate.audit_estimate import EstimateOptions
 from pipelines.gate.audit_window import AuditOptions
 from pipelines.gate.budget_terms import BudgetOptions
 from pipelines.source.stagger import StaggerOptions
+from pipelines.transport.place import PlaceOptions
 
 _CAMERA = CameraDefaults()
 
@@ -40,6 +41,11 @@ class Config(WorkerDeployment, frozen=True, extra="forbid"):
     camera_files: tuple[str, ...] = Field(
         (), description="Further files with a `cameras:` mapping, relative to this one; * and ? are allowed."
     )
+    workers: Mapping[Name, PlaceOptions] = Field(
+        {},
+        description="Several workers behind this process, each under a name: tasks go to the one that should be done "
+        "first. Empty: one, as `worker` and `lane` say.",
+    )
     sinks: Mapping[Name, SinkConfig] = Field({}, description="Where alerts go, each under a name.")
     http: HttpOptions = Field(HttpOptions(), description="Probes, metrics and states over HTTP.")
     stagger: StaggerOptions = Field(StaggerOptions(), description="How quickly cameras are opened.")
@@ -48,6 +54,17 @@ class Config(WorkerDeployment, frozen=True, extra="forbid"):
     drain_s: float = Field(
         5.0, ge=0, le=300, description="How long the first stop signal waits for answers and sinks, s."
     )
+
+    def places(self) -> dict[str, PlaceOptions]:
+        """All workers by name, also where there is only one."""
+        if self.workers:
+            return dict(self.workers)
+        lane, worker = self.lane, self.worker
+        return {
+            "worker": PlaceOptions(
+                carrier=lane.carrier, spawn=worker.spawn, socket=worker.socket, rdma=lane.rdma, grpc=lane.grpc
+            )
+        }
 
 
 def load(path: Path, environ: Mapping[str, str]) -> Config:

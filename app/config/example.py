@@ -61,6 +61,8 @@ def full_example() -> str:
             for section in models(value_type(field.annotation)):
                 lines += ["", *_comment(section.__doc__ or "", 2), f"  {tag(section)}:", f"    type: {tag(section)}"]
                 lines += _example(section, 4, skip="type")
+        elif name == "workers":
+            lines += _FULL_WORKERS.splitlines()
         elif name == "camera_files":
             lines.append("# camera_files: [cameras.d/*.yaml]")
         elif sections := models(field.annotation):
@@ -119,6 +121,13 @@ def yaml_text(value: object) -> str:
 _FULL_HEADER = """# Every key of a deployment, at its default, each with its meaning; see docs/configuration.md.
 # Written by `python -m app.config.reference`; copy it, do not edit it. Start from minimal.yaml and take what you need.
 # yaml-language-server: $schema=schema/config.schema.json"""
+
+_FULL_WORKERS = """# workers:
+#   here: {}
+#   service: {socket: /run/framegate/worker-2.sock}
+#   rack:
+#     rdma: {address: 192.0.2.20:7471, secret: "${LANE_SECRET}"}
+#     grpc: {address: 192.0.2.20:8001, model: detector, tls: {}}"""
 
 _FULL_CAMERAS = """cameras:
   entrance:

@@ -21,7 +21,7 @@ Options = TypeVar("Options", bound=BaseModel)
 Finding = tuple[Keys, str]
 """A key and what is wrong with it: from checks that look at several options, or at the machine."""
 
-_GROUPS = ("cameras", "sinks")
+_GROUPS = ("cameras", "sinks", "workers")
 """Mappings whose entries stand for themselves: one bad entry does not keep the others from being checked."""
 
 

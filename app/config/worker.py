@@ -24,6 +24,14 @@ class ModelConfig(BaseModel, frozen=True, extra="forbid"):
     """The models: a shipped or pulled one by its name, or a file of your own."""
 
     detector: str = Field("detector", min_length=1, description="Finds the boxes, in the worker: name, or ONNX file.")
+    backup: str | None = Field(
+        None,
+        min_length=1,
+        description="Serves in the worker while the detector fails or cannot be loaded: name, or ONNX file.",
+    )
+    backup_again_s: float = Field(
+        60.0, gt=0, description="The detector is tried again after this long, and ever less often, s."
+    )
     presence: str = Field(
         "presence", min_length=1, description="Says whether anything is there, before the worker: name, or ONNX file."
     )
@@ -59,6 +67,12 @@ class WorkerConfig(BaseModel, frozen=True, extra="forbid"):
         description="tensorrt: TensorRT or TensorRT-RTX; onnx-cuda, onnx: ONNX Runtime on a GPU, on the CPU; "
         "auto: the first of these that is here; null: finds nothing, for measuring.",
     )
+    start_timeout_s: float = Field(
+        120.0,
+        gt=0,
+        description="From the start of a spawned worker to its first lane; one that takes longer is replaced. "
+        "Where a TensorRT plan may have to be built, tensorrt.build_timeout_s is added (seconds).",
+    )
     tensorrt: TensorrtOptions = Field(TensorrtOptions(), description="How TensorRT plans are built and run.")
     threads: int = Field(0, ge=0, le=256, description="Threads of the engine; 0: one per core.")
     batch: BatchOptions = Field(BatchOptions(), description="How tasks become batches.")
@@ -86,9 +100,9 @@ def load_worker(path: Path, environ: Mapping[str, str]) -> WorkerDeployment:
 
 def check_model(config: WorkerDeployment) -> Iterator[Finding]:
     """Model files that are not there. A name without a directory and suffix is one of ours, and looked up later."""
-    for key in ("detector", "presence"):
+    for key in ("detector", "backup", "presence"):
         name = getattr(config.model, key)
-        if is_file_name(name) and not is_there(name):
+        if name is not None and is_file_name(name) and not is_there(name):
             yield ("model", key), f"the model file {name} does not exist: check the path, or name a shipped model"
     for key, name in config.worker.serve.models.items():
         if is_file_name(name) and not is_there(name):

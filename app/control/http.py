@@ -7,6 +7,7 @@
 | /startup   | 200 once it has started, else 503 |
 | /metrics   | Prometheus' text form |
 | /report    | the report so far, JSON |
+| /workers   | each worker's state, its lane and the way to it, JSON |
 | /cameras   | each camera's state, JSON; /cameras/ID: one |
 | POST /cameras/ID/wake?seconds=10 | decode it for so long, whatever its packets say: an external event |
 
@@ -27,7 +28,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from app.control.options import HttpOptions
 from app.observe.metrics import CONTENT_TYPE, render
-from app.observe.report import build_report, camera_state
+from app.observe.report import build_report, camera_state, worker_state
 from app.observe.snapshot import ObservedSnapshot
 from pipelines.errors import ConfigError
 
@@ -99,6 +100,7 @@ def application(options: HttpOptions, target: ControlTarget) -> web.Application:
             web.get("/startup", views.startup),
             web.get("/metrics", views.metrics),
             web.get("/report", views.report),
+            web.get("/workers", views.workers),
             web.get("/cameras", views.cameras),
             web.get("/cameras/{camera}", views.camera),
             web.post("/cameras/{camera}/wake", views.wake),
@@ -128,6 +130,10 @@ class _Views:
 
     async def report(self, request: web.Request) -> web.Response:
         return web.json_response(await asyncio.to_thread(build_report, self._target.observe()))
+
+    async def workers(self, request: web.Request) -> web.Response:
+        workers = self._target.observe().workers
+        return web.json_response({"workers": {name: worker_state(worker) for name, worker in workers.items()}})
 
     async def cameras(self, request: web.Request) -> web.Response:
         cameras = self._target.observe().cameras

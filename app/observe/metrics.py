@@ -16,6 +16,7 @@ from prometheus_client.registry import Collector
 from app.observe.latency import BUCKETS, PER_DECADE, LatencySnapshot, edge_s
 from app.observe.snapshot import CameraObserved, ObservedSnapshot, WorkerObserved, WorkerState
 from pipelines.accounting import LedgerSnapshot
+from pipelines.transport.flow import FlowState
 from pipelines.values import CameraState, Outcome
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -24,6 +25,11 @@ _EDGES = [b for b in range(BUCKETS) if (b + 1) % (PER_DECADE // 3) == 0 and edge
 """Buckets whose upper edges are exported: 1 ms to 1000 s, three per factor of ten."""
 _LANE_GAUGES = ("slots", "free", "peak_used")
 _LANE_COUNTERS = ("loaned", "published", "discarded", "refused_full", "answered", "stale_answers")
+_LINK_COUNTERS = {
+    "attaches": "Lanes opened.",
+    "losses": "Lanes that ended.",
+    "failures": "Attempts that found no worker.",
+}
 _SINK_COUNTERS = ("offered", "acked", "dropped", "failed")
 
 
@@ -104,6 +110,13 @@ def _cameras(snapshot: ObservedSnapshot) -> Iterator[Metric]:
             lambda c: c.gate is not None and c.gate.state == "asleep",
         ),
         _by_camera(CounterMetricFamily, "connects", "Connections opened.", cameras, lambda c: c.connects),
+        _by_camera(
+            CounterMetricFamily,
+            "camera_deaths",
+            "Threads of the camera that a bug ended; it was started anew.",
+            cameras,
+            lambda c: c.deaths,
+        ),
         _by_camera(CounterMetricFamily, "camera_alerts", "Episodes begun, per camera.", cameras, lambda c: c.alerts),
         _by_camera(
             GaugeMetricFamily,
@@ -159,6 +172,8 @@ def _workers(snapshot: ObservedSnapshot) -> Iterator[Metric]:
             states.add_metric([name, state.value], worker.state is state)
     yield states
     yield restarts
+    yield from _flows(snapshot.workers)
+    yield from _links(snapshot.workers)
     for key in _LANE_GAUGES:
         yield _lane(
             GaugeMetricFamily(f"framegate_lane_{key}", f"Slots: {key}.", labels=["worker"]), key, snapshot.workers
@@ -167,6 +182,51 @@ def _workers(snapshot: ObservedSnapshot) -> Iterator[Metric]:
         yield _lane(
             CounterMetricFamily(f"framegate_lane_{key}", f"Slots: {key}.", labels=["worker"]), key, snapshot.workers
         )
+
+
+def _flows(workers: Mapping[str, WorkerObserved]) -> Iterator[Metric]:
+    flows = {name: worker.flow for name, worker in workers.items() if worker.flow is not None}
+    states = GaugeMetricFamily(
+        "framegate_lane_state",
+        "1 for the present state: idle takes tasks, busy holds all it may, retry is left alone until it is probed.",
+        labels=["worker", "state"],
+    )
+    window = GaugeMetricFamily("framegate_lane_window", "Tasks the worker may hold at once.", labels=["worker"])
+    held = GaugeMetricFamily("framegate_lane_in_flight", "Tasks the worker holds.", labels=["worker"])
+    expected = GaugeMetricFamily(
+        "framegate_lane_expected_seconds", "Until a task sent now would be answered.", labels=["worker"]
+    )
+    openings = CounterMetricFamily(
+        "framegate_lane_breaker_openings", "How often the worker was left alone.", labels=["worker"]
+    )
+    for name, flow in flows.items():
+        for state in FlowState:
+            states.add_metric([name, state.value], flow.state is state)
+        window.add_metric([name], flow.window)
+        held.add_metric([name], flow.in_flight)
+        expected.add_metric([name], flow.expected_ns / 1e9)
+        openings.add_metric([name], flow.openings)
+    yield from (states, window, held, expected, openings)
+
+
+def _links(workers: Mapping[str, WorkerObserved]) -> Iterator[Metric]:
+    links = {name: worker.link for name, worker in workers.items() if worker.link is not None}
+    carriers = GaugeMetricFamily("framegate_lane_carrier", "1 for the present one.", labels=["worker", "carrier"])
+    events = CounterMetricFamily(
+        "framegate_carrier_events", "What a carrier alone counts.", labels=["worker", "carrier", "event"]
+    )
+    for name, link in links.items():
+        if link.attached:
+            carriers.add_metric([name, link.carrier], 1)
+        for key, count in link.counters.items():
+            carrier, _, event = key.partition("_")
+            events.add_metric([name, carrier, event], count)
+    yield from (carriers, events)
+    for key, text in _LINK_COUNTERS.items():
+        counter = CounterMetricFamily(f"framegate_link_{key}", text, labels=["worker"])
+        for name, link in links.items():
+            counter.add_metric([name], getattr(link, key))
+        yield counter
 
 
 def _lane(metric: Metric, key: str, workers: Mapping[str, WorkerObserved]) -> Metric:

@@ -21,7 +21,7 @@ def build_report(snapshot: ObservedSnapshot) -> dict[str, Any]:
         "alerts": snapshot.alerts,
         "latency_ms": latencies,
         "loop_lag_ms": snapshot.loop_lag.summary_ms(),
-        "workers": {name: _worker(worker) for name, worker in snapshot.workers.items()},
+        "workers": {name: worker_state(worker) for name, worker in snapshot.workers.items()},
         "sinks": {name: _fields(sink) for name, sink in snapshot.sinks.items()},
         "audit": _audit(snapshot.audit) if snapshot.audit else None,
         "budget": _fields(snapshot.budget) if snapshot.budget else None,
@@ -58,6 +58,25 @@ def camera_state(camera: CameraObserved) -> dict[str, Any]:
         "picture": camera.picture.value if camera.picture else None,
         "connects": camera.connects,
         "alerts": camera.alerts,
+        "deaths": camera.deaths,
+    }
+
+
+def worker_state(worker: WorkerObserved) -> dict[str, Any]:
+    """One worker, its lane and the way to it: what `/workers` shows.
+
+    `flow.state`: idle, busy or retry, for a task of normal priority; see pipelines/transport/flow.py.
+    """
+    return {
+        "state": worker.state.value,
+        "reason": worker.reason,
+        "restarts": worker.restarts,
+        "model": worker.model,
+        "carrier": worker.link.carrier if worker.link else "",
+        "choice": worker.link.choice if worker.link else "",
+        "flow": _fields(worker.flow) if worker.flow else None,
+        "lane": _fields(worker.lane) if worker.lane else None,
+        "link": _fields(worker.link) if worker.link else None,
     }
 
 
@@ -98,16 +117,6 @@ def _audit(audit: AuditSnapshot) -> dict[str, Any]:
             "imbalance": audit.frames.imbalance,
         },
         "spent_s": round(audit.spent_s, 3),
-    }
-
-
-def _worker(worker: WorkerObserved) -> dict[str, Any]:
-    return {
-        "state": worker.state.value,
-        "reason": worker.reason,
-        "restarts": worker.restarts,
-        "model": worker.model,
-        "lane": _fields(worker.lane) if worker.lane else None,
     }
 
 

@@ -11,6 +11,8 @@ from pipelines.accounting import LedgerSnapshot
 from pipelines.contracts import GateStatistics, LaneStatistics, SinkStatistics
 from pipelines.gate.audit import AuditSnapshot
 from pipelines.gate.budget_terms import BudgetSnapshot
+from pipelines.transport.flow import FlowStatistics
+from pipelines.transport.link import LinkStatistics
 from pipelines.values import CameraState, Cause, Timeline
 
 
@@ -45,6 +47,8 @@ class CameraObserved:
     """Of that, what only brought a decoder to the packet that woke the camera."""
     gate: GateStatistics | None = None
     alerts: int = 0
+    deaths: int = 0
+    """How often a bug ended its thread; it was started anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,10 @@ class WorkerObserved:
     model: str = ""
     lane: LaneStatistics | None = None
     """Of the present attach; None while there is none."""
+    link: LinkStatistics | None = None
+    """Over all attaches; None before the process has begun."""
+    flow: FlowStatistics | None = None
+    """Of the present attach; None also for a worker that gets nothing, as its model is not the others'."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,14 +12,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from pipelines.transport.breaker import Breaker, BreakerOptions, BreakerState
 from pipelines.transport.window import Window, WindowOptions
 from pipelines.values import AnswerCode, Priority
 
 _SMOOTHING = 1 / 8
-_FAILURES = (AnswerCode.ENGINE_FAILED, AnswerCode.WATCHDOG, AnswerCode.CHECKSUM)
+_FAILURES = (AnswerCode.ENGINE_FAILED, AnswerCode.WATCHDOG, AnswerCode.CHECKSUM, AnswerCode.BAD_OUTPUT)
 
 
 class FlowState(StrEnum):
@@ -31,8 +31,8 @@ class FlowState(StrEnum):
 class FlowOptions(BaseModel, frozen=True, extra="forbid"):
     """How much a worker is given, and when it is left alone."""
 
-    window: WindowOptions = WindowOptions()
-    breaker: BreakerOptions = BreakerOptions()
+    window: WindowOptions = Field(WindowOptions(), description="How the tasks a worker holds follow its speed.")
+    breaker: BreakerOptions = Field(BreakerOptions(), description="When a failing worker is left alone.")
 
 
 @dataclass(frozen=True, slots=True)

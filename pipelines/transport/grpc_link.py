@@ -21,6 +21,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 
 import grpc
 
@@ -32,83 +35,37 @@ from pipelines.transport.answer import pack_answer
 from pipelines.transport.grpc_channel import InferenceChannel
 from pipelines.transport.grpc_options import GrpcLaneOptions
 from pipelines.transport.layout import Stamp, unpack_header
+from pipelines.transport.link import Link
 from pipelines.transport.options import LaneOptions
 from pipelines.transport.reader import NO_ROWS
 from pipelines.transport.region import RegionLayout
 from pipelines.transport.ring import Ring
-from pipelines.transport.shm_link import LinkStatistics
 from pipelines.transport.writer import LaneMemory, LaneWriter
 from pipelines.values import F32, Answer, AnswerCode, ModelCard, SlotHeader
 
-_DRAIN_POLL_S = 0.01
 
+class GrpcCarrier:
+    """Calls to one server."""
 
-class GrpcLink:
-    """One server as seen from the DPU. Event-loop thread, but for the writer's loan, publish and discard."""
+    name = "grpc"
 
-    def __init__(self, server: GrpcLaneOptions, options: LaneOptions, events: LaneEvents) -> None:
-        self._server, self._options, self._events = server, options, events
-        self._session: _Session | None = None
-        self._draining = False
-        self._attaches = self._losses = self._failures = 0
-        self._reason = ""
+    def __init__(self, server: GrpcLaneOptions, options: LaneOptions) -> None:
+        self._server, self._options = server, options
+        self._calls: Counter[str] = Counter()
 
-    @property
-    def writer(self) -> LaneWriter | None:
-        """Of the present epoch; None while no server is attached."""
-        return self._session.writer if self._session else None
-
-    async def run(self) -> None:
-        """Keep a lane to the server, attaching again with a short back-off, until cancelled or drained.
-
-        Raises only what `events` raises, in a group.
-        """
-        backoff_s = self._options.connect_backoff_s
-        while not self._draining:
-            attaches = self._attaches
-            try:
-                await self._attach_and_carry()
-            except LaneError as error:
-                self._failures += 1
-                self._reason = str(error)
-            if self._attaches > attaches:
-                backoff_s = self._options.connect_backoff_s
-            if not self._draining:
-                await asyncio.sleep(backoff_s)
-                backoff_s = min(2 * backoff_s, self._options.connect_backoff_max_s)
-
-    async def drain(self, deadline_s: float) -> int:
-        """Lend no more slots, attach no more, and wait (at most so long) for what is out. Returns what is still out."""
-        self._draining = True
-        if (session := self._session) is None:
-            return 0
-        session.writer.close()
-        until = asyncio.get_running_loop().time() + deadline_s
-        while session.writer.used and asyncio.get_running_loop().time() < until:
-            await asyncio.sleep(_DRAIN_POLL_S)
-        return session.writer.used
-
-    def statistics(self) -> LinkStatistics:
-        return LinkStatistics(self._session is not None, self._attaches, self._losses, self._failures, self._reason)
-
-    async def _attach_and_carry(self) -> None:
+    @asynccontextmanager
+    async def attach(self, events: LaneEvents) -> AsyncIterator[_Session]:
+        """See Carrier."""
         channel = InferenceChannel(self._server)
         try:
             card = await self._card(channel)
-            session = _Session(channel, card, self._server, self._options, self._events)
-            self._session = session
-            self._attaches += 1
-            reason = "the link was stopped"
-            try:
-                self._events.attached(session.writer)
-                reason = await session.carry()
-            finally:
-                self._session = None
-                self._losses += 1
-                self._reason = reason
-                self._events.lost(session.writer.lose(), reason)
+            yield _Session(channel, card, self._server, self._options, events, self._calls)
         finally:
             await channel.close()
+
+    def counters(self) -> Mapping[str, int]:
+        """Calls that ended, by their status: calls_ok, calls_deadline_exceeded and so on; calls_odd: no rows in it."""
+        return dict(self._calls)
 
     async def _card(self, channel: InferenceChannel) -> ModelCard:
         try:
@@ -117,6 +74,13 @@ class GrpcLink:
             return await channel.card(self._options.attach_timeout_s)
         except grpc.aio.AioRpcError as error:
             raise LaneError(f"no server at {self._server.address}: {_words(error)}") from error
+
+
+class GrpcLink(Link["_Session"]):
+    """A link that has gRPC only."""
+
+    def __init__(self, server: GrpcLaneOptions, options: LaneOptions, events: LaneEvents) -> None:
+        super().__init__([GrpcCarrier(server, options)], options, events)
 
 
 class _Session:
@@ -129,8 +93,9 @@ class _Session:
         server: GrpcLaneOptions,
         options: LaneOptions,
         events: LaneEvents,
+        counts: Counter[str],
     ) -> None:
-        self._channel, self._card, self._server = channel, card, server
+        self._channel, self._card, self._server, self._counts = channel, card, server, counts
         self._options, self._events = options, events
         self._loop = asyncio.get_running_loop()
         layout = RegionLayout(options.slots, card.payload_bytes, card.top_k)
@@ -197,13 +162,16 @@ class _Session:
         try:
             rows = grpc_form.rows(await self._channel.infer(request, left_s), self._card)
         except grpc.aio.AioRpcError as error:
+            self._counts[f"calls_{error.code().name.lower()}"] += 1
             if (code := grpc_form.CODES.get(error.code())) is not None:
                 self._answer(stamp, header.task, code, NO_ROWS)
             else:
                 self._retire(f"task {header.task}: {_words(error)}")
         except LaneError as error:
+            self._counts["calls_odd"] += 1
             self._retire(str(error))
         else:
+            self._counts["calls_ok"] += 1
             self._answer(stamp, header.task, AnswerCode.OK, rows)
 
     def _answer(self, stamp: Stamp, task: int, code: AnswerCode, rows: F32) -> None:

@@ -6,17 +6,23 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
 
+from pipelines.transport.flow import FlowOptions
 from pipelines.transport.grpc_options import GrpcLaneOptions
 from pipelines.transport.rdma_options import RdmaOptions
+
+CarrierName = Literal["auto", "shm", "rdma", "grpc"]
+CARRIERS: tuple[CarrierName, ...] = ("shm", "rdma", "grpc")
+"""Best first (docs/adr/0008)."""
 
 
 class LaneOptions(BaseModel, frozen=True, extra="forbid"):
     """How one DPU process and one worker are connected."""
 
-    carrier: Literal["shm", "rdma", "grpc"] = Field(
+    carrier: CarrierName = Field(
         default="shm",
         description="shm: shared memory, the worker is on this host; rdma: it is where `lane.rdma.address` says; "
-        "grpc: a server of the Open Inference Protocol, where `lane.grpc.address` says.",
+        "grpc: a server of the Open Inference Protocol, where `lane.grpc.address` says; auto: the first of these that "
+        "is configured, possible on this machine, and answers.",
     )
     slots: int = Field(
         default=32, ge=1, le=4096, description="Slots of the ring: tasks a worker may hold at once (count)."
@@ -56,6 +62,9 @@ class LaneOptions(BaseModel, frozen=True, extra="forbid"):
         ge=0,
         description="Time tasks in flight have when the worker drains or changes its model, before they are given up "
         "(seconds).",
+    )
+    flow: FlowOptions = Field(
+        default=FlowOptions(), description="How much a worker is given, and when it is left alone."
     )
     rdma: RdmaOptions | None = Field(default=None, description="Where a lane over RDMA ends; needed for carrier rdma.")
     grpc: GrpcLaneOptions | None = Field(

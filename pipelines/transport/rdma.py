@@ -22,7 +22,7 @@ from collections.abc import Sequence
 
 from pipelines.errors import LaneError
 from pipelines.transport.rdma_gpu import CudaMemory
-from pipelines.transport.rdma_link import RdmaLink
+from pipelines.transport.rdma_link import RdmaCarrier, RdmaLink
 from pipelines.transport.rdma_memory import HostMemory
 from pipelines.transport.rdma_options import RdmaOptions
 from pipelines.transport.rdma_probe import Trial, try_all
@@ -32,6 +32,7 @@ from pipelines.transport.rdma_verbs import Port, Verbs
 __all__ = [
     "HostMemory",
     "Port",
+    "RdmaCarrier",
     "RdmaLink",
     "RdmaOptions",
     "RdmaServer",
@@ -39,6 +40,7 @@ __all__ = [
     "device_ports",
     "device_trials",
     "device_verbs",
+    "require_device",
 ]
 
 
@@ -62,6 +64,12 @@ def device_ports() -> Sequence[Port]:
     except ImportError as error:
         raise LaneError(_no_pyverbs(error)) from error
     return list(ports())
+
+
+def require_device() -> None:
+    """Raises LaneError if this machine has no RDMA device, or no pyverbs."""
+    if not device_ports():
+        raise LaneError("this machine has no RDMA device with an address")
 
 
 def device_trials(options: RdmaOptions, local_address: str) -> Sequence[Trial]:

@@ -99,6 +99,10 @@ class _GpuLane(LaneMemory):
 
     slot: Callable[[int], Any]
 
+    @property
+    def region(self) -> None:
+        return None
+
     def payload_view(self, slot: int) -> Any:
         return self.slot(slot)
 

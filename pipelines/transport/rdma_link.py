@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from contextlib import closing
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, closing
 
 from pipelines.contracts import LaneEvents
 from pipelines.errors import LaneError
 from pipelines.transport import rdma_wire
 from pipelines.transport.layout import HEADER_BYTES
+from pipelines.transport.link import Link
 from pipelines.transport.message import Kind, decode_refused, decode_welcome
 from pipelines.transport.options import LaneOptions
 from pipelines.transport.rdma_link_session import LinkSession
@@ -21,72 +23,40 @@ from pipelines.transport.rdma_verbs import LocalRegion, Piece, QueuePair, Verbs
 from pipelines.transport.rdma_wire import Wire
 from pipelines.transport.region import RegionLayout
 from pipelines.transport.ring import Ring
-from pipelines.transport.shm_link import LinkStatistics
 from pipelines.transport.writer import LaneWriter
 from pipelines.values import ModelCard
 
-_RETIRE_POLL_S = 0.01
 _WRITES_PER_SLOT = 2
 
 
-class RdmaLink:
-    """One worker as seen from the DPU. Event-loop thread, but for the writer's loan, publish and discard."""
+class RdmaCarrier:
+    """Verbs between two devices; the worker listens with TCP for the handshake."""
 
-    def __init__(self, rdma: RdmaOptions, options: LaneOptions, events: LaneEvents, verbs: Verbs) -> None:
-        self._rdma, self._options, self._events, self._verbs = rdma, options, events, verbs
-        self._session: LinkSession | None = None
-        self._draining = False
-        self._attaches = self._losses = self._failures = 0
-        self._reason = ""
+    name = "rdma"
 
-    @property
-    def writer(self) -> LaneWriter | None:
-        """Of the present epoch; None while no worker is attached."""
-        return self._session.writer if self._session else None
+    def __init__(self, rdma: RdmaOptions, options: LaneOptions, verbs: Verbs) -> None:
+        self._rdma, self._options, self._verbs = rdma, options, verbs
+        self._counts: Counter[str] = Counter()
 
-    async def run(self) -> None:
-        """Keep a lane to the worker, attaching again with a short back-off, until cancelled or drained.
-
-        Raises only what `events` raises.
-        """
-        backoff_s = self._options.connect_backoff_s
-        while not self._draining:
-            attaches = self._attaches
-            try:
-                await self._attach_and_carry()
-            except LaneError as error:
-                self._failures += 1
-                self._reason = str(error)
-            if self._attaches > attaches:
-                backoff_s = self._options.connect_backoff_s
-            if not self._draining:
-                await asyncio.sleep(backoff_s)
-                backoff_s = min(2 * backoff_s, self._options.connect_backoff_max_s)
-
-    async def drain(self, deadline_s: float) -> int:
-        """Lend no more slots, attach no more, and wait (at most so long) for what is out. Returns what is still out."""
-        self._draining = True
-        if (session := self._session) is None:
-            return 0
-        session.writer.close()
-        until = asyncio.get_running_loop().time() + deadline_s
-        while session.writer.used and asyncio.get_running_loop().time() < until:
-            await asyncio.sleep(_RETIRE_POLL_S)
-        return session.writer.used
-
-    def statistics(self) -> LinkStatistics:
-        return LinkStatistics(self._session is not None, self._attaches, self._losses, self._failures, self._reason)
-
-    async def _attach_and_carry(self) -> None:
+    @asynccontextmanager
+    async def attach(self, events: LaneEvents) -> AsyncIterator[LinkSession]:
+        """See Carrier."""
         timeout_s = self._options.attach_timeout_s
         with closing(await rdma_wire.connect(*self._rdma.host_and_port, self._rdma.key(), timeout_s)) as wire:
             wire.tell(PROOF)
             welcome = decode_welcome(await _reply(wire, timeout_s))
             region = self._region(welcome.card, welcome.max_slots)
             with closing(self._verbs.open(wire.local_address, region.slots, _WRITES_PER_SLOT)) as pair:
-                await self._carry(wire, pair, welcome.card, region)
+                yield await self._session(wire, pair, welcome.card, region, events)
 
-    async def _carry(self, wire: Wire, pair: QueuePair, card: ModelCard, region: RegionLayout) -> None:
+    def counters(self) -> Mapping[str, int]:
+        """posted: slots written; post_refused: no room in the send queue; notices: answers that came;
+        failed_completions: the first is what ended its lane, the others were flushed after it."""
+        return dict(self._counts)
+
+    async def _session(
+        self, wire: Wire, pair: QueuePair, card: ModelCard, region: RegionLayout, events: LaneEvents
+    ) -> LinkSession:
         memory = dpu_memory(region, time.monotonic_ns())
         frames = pair.register(address_of(memory.payload), len(memory.payload), remote_write=False)
         answers = pair.register(address_of(memory.answers), len(memory.answers), remote_write=True)
@@ -97,22 +67,15 @@ class RdmaLink:
             pair.prepare(slot, _pieces(region, slot, frames, attached))
 
         def doorbell(index: int, generation: int) -> bool:
+            """Under the writer's lock, which so guards the counters."""
             size = payload_bytes_of(memory.payload, region.header_offset(index))
-            return pair.post(index, size, pack_notice(index, generation))
+            posted = pair.post(index, size, pack_notice(index, generation))
+            self._counts["posted" if posted else "post_refused"] += 1
+            return posted
 
         ring = Ring(region.slots, self._options.reserved_high, self._options.reserved_normal)
         writer = LaneWriter(memory, card, ring, doorbell, self._options.checksum)
-        self._session = session = LinkSession(wire, pair, writer, memory, self._options, self._events)
-        self._attaches += 1
-        reason = "the link was stopped"
-        try:
-            self._events.attached(writer)
-            reason = await session.carry()
-        finally:
-            self._session = None
-            self._losses += 1
-            self._reason = reason
-            self._events.lost(writer.lose(), reason)
+        return LinkSession(wire, pair, writer, memory, self._options, events, self._counts)
 
     def _region(self, card: ModelCard, max_slots: int) -> RegionLayout:
         slots = min(self._options.slots, max_slots, MAX_SLOTS)
@@ -141,6 +104,13 @@ def _pieces(region: RegionLayout, slot: int, frames: LocalRegion, attached: Rdma
             attached.headers.key,
         ),
     )
+
+
+class RdmaLink(Link[LinkSession]):
+    """A link that has RDMA only."""
+
+    def __init__(self, rdma: RdmaOptions, options: LaneOptions, events: LaneEvents, verbs: Verbs) -> None:
+        super().__init__([RdmaCarrier(rdma, options, verbs)], options, events)
 
 
 async def _reply(wire: Wire, timeout_s: float) -> bytes:

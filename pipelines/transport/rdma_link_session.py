@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from contextlib import suppress
 
 from pipelines.contracts import LaneEvents
@@ -31,8 +32,10 @@ class LinkSession:
         memory: LaneMemory,
         options: LaneOptions,
         events: LaneEvents,
+        counts: Counter[str],
     ) -> None:
         self.writer = writer
+        self._counts = counts
         self._wire, self._pair, self._options, self._events = wire, pair, options, events
         self._layout, self._answers = memory.layout, memory.answers
         self._loop = asyncio.get_running_loop()
@@ -62,6 +65,7 @@ class LinkSession:
         try:
             done = self._pair.completions()
             for one in done:
+                self._counts["failed_completions" if one.notice is None else "notices"] += 1
                 if one.notice is None:
                     self._end(reason_of(done))
                 else:

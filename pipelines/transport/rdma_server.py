@@ -56,6 +56,8 @@ class RdmaServer:
         self._draining = asyncio.Event()
         self.listening = asyncio.Event()
         """Set once DPU processes can connect."""
+        self.on_lanes: Callable[[], None] = lambda: None
+        """Called when a lane was attached, and when one has ended."""
         self.port = 0
         """The one listened on."""
         self._attached = self._refused = 0
@@ -179,6 +181,7 @@ class RdmaServer:
         self._attached += 1
         session = ServerSession(wire, pair, memory, card, f"rdma-{self._attached}", self._options)
         self._sessions.append(session)
+        self.on_lanes()
         wire.tell(encode_attached(RdmaAttached(pair.endpoint, headers, payloads)))
         if card != self._card:  # replaced while this one attached
             session.tell(encode(self._card))
@@ -189,6 +192,7 @@ class RdmaServer:
         finally:
             self._sessions.remove(session)
             session.lane.end("the worker stopped")
+            self.on_lanes()
 
 
 async def _refuse(wire: Wire, reason: str, timeout_s: float) -> None:

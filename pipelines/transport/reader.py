@@ -15,7 +15,7 @@ from pipelines.errors import LaneError
 from pipelines.transport.answer import pack_answer
 from pipelines.transport.layout import Stamp, unpack_header
 from pipelines.transport.writer import LaneMemory
-from pipelines.values import F32, Answer, AnswerCode, ModelCard
+from pipelines.values import F32, U8, Answer, AnswerCode, ModelCard
 
 NO_ROWS: F32 = np.empty((0, 6), np.float32)
 
@@ -66,6 +66,11 @@ class LaneReader:
     @property
     def epoch(self) -> int:
         return self._epoch
+
+    @property
+    def region(self) -> U8 | None:
+        """(n,) all payloads and headers, read-only; None: not in main memory, or the lane has ended."""
+        return None if self._memory is None else self._memory.region
 
     @property
     def end_reason(self) -> str | None:

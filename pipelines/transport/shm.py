@@ -5,8 +5,9 @@ The DPU process runs a ShmLink for each worker, the worker one ShmServer; DESIGN
 `ring` are the lane itself, as for every carrier.
 """
 
+from pipelines.transport.link import LinkStatistics
 from pipelines.transport.options import LaneOptions
-from pipelines.transport.shm_link import LinkStatistics, ShmLink
+from pipelines.transport.shm_link import ShmLink
 from pipelines.transport.shm_server import ServerStatistics, ShmServer
 
 __all__ = ["LaneOptions", "LinkStatistics", "ServerStatistics", "ShmLink", "ShmServer"]

@@ -9,92 +9,46 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from pipelines.contracts import LaneEvents
 from pipelines.errors import LaneError
 from pipelines.transport import handshake, seqpacket
+from pipelines.transport.link import RETIRE_POLL_S, Link
 from pipelines.transport.message import MAX_MESSAGE_BYTES, Kind, decode_card, parse_signals, signal
 from pipelines.transport.options import LaneOptions
 from pipelines.transport.ring import Ring
 from pipelines.transport.writer import LaneWriter
 
-_RETIRE_POLL_S = 0.01
 
+class ShmCarrier:
+    """Shared memory with a worker on this host, which listens on a Unix socket."""
 
-@dataclass(frozen=True, slots=True)
-class LinkStatistics:
-    """How a link is doing."""
+    name = "shm"
 
-    attached: bool
-    attaches: int
-    losses: int
-    """Attached lanes that ended."""
-    failures: int
-    """Attempts to attach that failed."""
-    reason: str
-    """Of the latest loss or failure, for people."""
+    def __init__(self, path: Path, options: LaneOptions) -> None:
+        self._path, self._options = path, options
 
-
-class ShmLink:
-    """One worker as seen from the DPU. Event-loop thread, but for the writer's loan, publish and discard."""
-
-    def __init__(self, path: Path, options: LaneOptions, events: LaneEvents) -> None:
-        self._path, self._options, self._events = path, options, events
-        self._session: _Session | None = None
-        self._draining = False
-        self._attaches = self._losses = self._failures = 0
-        self._reason = ""
-
-    @property
-    def writer(self) -> LaneWriter | None:
-        """Of the present epoch; None while no worker is attached."""
-        return self._session.writer if self._session else None
-
-    async def run(self) -> None:
-        """Keep a lane to the worker, attaching again with a short back-off, until cancelled or drained.
-
-        Raises only what `events` raises.
-        """
-        backoff_s = self._options.connect_backoff_s
-        while not self._draining:
-            attaches = self._attaches
+    @asynccontextmanager
+    async def attach(self, events: LaneEvents) -> AsyncIterator[_Session]:
+        """See Carrier."""
+        with seqpacket.make_socket() as sock:
             try:
-                with seqpacket.make_socket() as sock:
-                    await self._attach_and_carry(sock)
-            except LaneError as error:
-                self._failures += 1
-                self._reason = str(error)
-            if self._attaches > attaches:
-                backoff_s = self._options.connect_backoff_s
-            if not self._draining:
-                await asyncio.sleep(backoff_s)
-                backoff_s = min(2 * backoff_s, self._options.connect_backoff_max_s)
+                # A Unix connect ends at once, one way or the other; "again" means that the worker's backlog is full.
+                sock.connect(str(self._path))
+            except OSError as error:
+                raise LaneError(f"no worker at {self._path}: {error.strerror or error}") from error
+            yield await self._session(sock, events)
 
-    async def drain(self, deadline_s: float) -> int:
-        """Lend no more slots, attach no more, and wait (at most so long) for what is out. Returns what is still out."""
-        self._draining = True
-        if (session := self._session) is None:
-            return 0
-        session.writer.close()
-        until = asyncio.get_running_loop().time() + deadline_s
-        while session.writer.used and asyncio.get_running_loop().time() < until:
-            await asyncio.sleep(_RETIRE_POLL_S)
-        return session.writer.used
+    def counters(self) -> Mapping[str, int]:
+        """None beside the ring's."""
+        return {}
 
-    def statistics(self) -> LinkStatistics:
-        return LinkStatistics(self._session is not None, self._attaches, self._losses, self._failures, self._reason)
-
-    async def _attach_and_carry(self, sock: socket.socket) -> None:
-        try:
-            # A Unix connect ends at once, one way or the other; "again" means that the worker's backlog is full.
-            sock.connect(str(self._path))
-        except OSError as error:
-            raise LaneError(f"no worker at {self._path}: {error.strerror or error}") from error
+    async def _session(self, sock: socket.socket, events: LaneEvents) -> _Session:
         card, memory = await handshake.attach(sock, self._options)
-        slots = memory.layout.slots
-        ring = Ring(slots, self._options.reserved_high, self._options.reserved_normal)
+        ring = Ring(memory.layout.slots, self._options.reserved_high, self._options.reserved_normal)
 
         def doorbell(index: int, generation: int) -> bool:
             try:
@@ -103,18 +57,14 @@ class ShmLink:
                 return False  # the loop will read the end of file and say so
 
         writer = LaneWriter(memory, card, ring, doorbell, self._options.checksum)
-        del memory  # the writer's alone: it lets go of it with the last loan
-        self._session = session = _Session(sock, writer, self._options, self._events)
-        self._attaches += 1
-        reason = "the link was stopped"
-        try:
-            self._events.attached(writer)
-            reason = await session.carry()
-        finally:
-            self._session = None
-            self._losses += 1
-            self._reason = reason
-            self._events.lost(writer.lose(), reason)
+        return _Session(sock, writer, self._options, events)
+
+
+class ShmLink(Link["_Session"]):
+    """A link that has shared memory only."""
+
+    def __init__(self, path: Path, options: LaneOptions, events: LaneEvents) -> None:
+        super().__init__([ShmCarrier(path, options)], options, events)
 
 
 class _Session:
@@ -147,7 +97,7 @@ class _Session:
             self._loop.remove_reader(self._sock)
 
     async def _next_tick(self) -> None:
-        tick_s = _RETIRE_POLL_S if self._retiring else self._options.ping_interval_s / 2
+        tick_s = RETIRE_POLL_S if self._retiring else self._options.ping_interval_s / 2
         try:
             async with asyncio.timeout(tick_s):
                 await self._news.wait()

@@ -49,6 +49,8 @@ class ShmServer:
         self._draining = asyncio.Event()
         self.listening = asyncio.Event()
         """Set once DPU processes can connect."""
+        self.on_lanes: Callable[[], None] = lambda: None
+        """Called when a lane was attached, and when one has ended."""
         self._attached = self._refused = 0
         self._reason = ""
 
@@ -133,6 +135,7 @@ class ShmServer:
         finally:
             self._sessions.remove(session)
             session.end("the worker stopped")
+            self.on_lanes()
 
     async def _attach(self, sock: socket.socket) -> ServerSession:
         if len(self._sessions) + self._connections > self._options.max_lanes:
@@ -145,6 +148,7 @@ class ShmServer:
         self._attached += 1
         session = ServerSession(sock, memory, card, f"shm-{self._attached}")
         self._sessions.append(session)
+        self.on_lanes()
         if card != self._card:  # replaced while this one attached
             session.tell(encode(self._card))
         if self._draining.is_set():

@@ -18,7 +18,7 @@ class WindowOptions(BaseModel, frozen=True, extra="forbid"):
     """How the number of tasks a worker holds follows its speed."""
 
     target_ms: float = Field(
-        default=150.0,
+        default=500.0,
         gt=0,
         description="Time from publish to answer beyond which a worker is given fewer tasks at once (milliseconds).",
     )

@@ -11,15 +11,27 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
 from pipelines.contracts import LaneEvents, LaneStatistics, Slot, SlotWriter
 from pipelines.errors import LaneError
 from pipelines.transport.breaker import Breaker, BreakerOptions
-from pipelines.transport.flow import Flow, FlowOptions, FlowState, FlowStatistics
+from pipelines.transport.flow import Flow, FlowState, FlowStatistics
 from pipelines.transport.options import LaneOptions
 from pipelines.values import U8, Answer, ModelCard, Priority, SlotHeader
+
+
+class FrontEvents(LaneEvents, Protocol):
+    """What all workers together tell the DPU's event loop. `lost`: the last one is."""
+
+    def gave_up(self, tasks: Sequence[int], reason: str) -> None:
+        """A worker is gone, others are there; nobody could take these tasks, and they will never be answered."""
+
+
+Told = Callable[[str, bool, str], None]
+"""(worker, attached, reason): one worker came or went. In the loop."""
 
 
 @dataclass(slots=True, eq=False)
@@ -100,20 +112,19 @@ class Front:
 class Workers:
     """All lanes of one DPU process. Pumps loan, publish and discard through the Front; all else in the loop.
 
-    Egress sees one lane: `attached` with the first worker, `lost` with the last. A loss that leaves others is told as
-    `lost` with the tasks nobody else could take, and `attached` again at once, with the same Front.
+    Egress sees one lane: `attached` with the first worker, `lost` with the last; the pumps keep their Front meanwhile.
     """
 
     def __init__(
         self,
         names: Sequence[str],
         lane: LaneOptions,
-        options: FlowOptions,
-        events: LaneEvents,
+        events: FrontEvents,
+        told: Told = lambda name, attached, reason: None,
         now_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
-        self.members = tuple(Member(name, options.breaker, self) for name in names)
-        self._lane, self._options, self._events, self._now_ns = lane, options, events, now_ns
+        self.members = tuple(Member(name, lane.flow.breaker, self) for name in names)
+        self._lane, self._events, self._told, self._now_ns = lane, events, told, now_ns
         self._lock = threading.Lock()
         self._front: Front | None = None
         self._lent: dict[Slot, tuple[SlotWriter, Flow, int]] = {}
@@ -172,13 +183,15 @@ class Workers:
         member.writer, member.refused = writer, ""
         if writer.card != front.card:
             member.refused = f"serves model {writer.card.name}, the others {front.card.name}"
+            self._told(member.name, True, f"gets nothing: {member.refused}")
             return
         slots = writer.statistics().slots
         with self._lock:
             self._front = front
             member.flow = Flow(
-                self._options.window, member.breaker, slots, self._lane.reserved_high, self._lane.reserved_normal
+                self._lane.flow.window, member.breaker, slots, self._lane.reserved_high, self._lane.reserved_normal
             )
+        self._told(member.name, True, f"model {writer.card.name}")
         if first:
             self._events.attached(front)
 
@@ -199,14 +212,17 @@ class Workers:
                 member.flow.lost(self._now_ns())
             member.writer = member.flow = None
             mine = [(task, self._out.pop(task, None)) for task in tasks]
+        self._told(member.name, False, reason)
         if not used:
             return
         given_up = [number for number, task in mine if task is None or not self._resubmit(task)]
-        self._events.lost(given_up, f"{member.name}: {reason}")
-        if self._front is not None and any(each.flow for each in self.members):
-            self._events.attached(self._front)
-        else:
-            self._adopt()
+        named = f"{member.name}: {reason}"
+        if any(each.flow for each in self.members):
+            if given_up:
+                self._events.gave_up(given_up, named)
+            return
+        self._events.lost(given_up, named)
+        self._adopt()
 
     def observe(self) -> WorkersStatistics:
         now_ns = self._now_ns()

@@ -33,6 +33,11 @@ class LaneMemory:
     answers: memoryview
     """layout.answer_region_bytes."""
 
+    @property
+    def region(self) -> U8 | None:
+        """(n,) the whole payload region; None where payloads are not in main memory."""
+        return np.frombuffer(self.payload, np.uint8)
+
     def payload_view(self, slot: int) -> U8:
         """(payload_bytes,) uint8, writable where the region is."""
         return np.frombuffer(self.payload, np.uint8, self.layout.payload_bytes, self.layout.payload_offset(slot))

@@ -54,7 +54,8 @@ class Batcher(Generic[T]):
     """The queue in front of one engine. One thread."""
 
     def __init__(self, max_batch: int, max_wait_ns: int, queue: int, profile: BatchProfile) -> None:
-        self._max_batch = max_batch
+        self.limit = max_batch
+        """Largest batch just now, where memory is short; at most `max_batch`."""
         self._max_wait_ns = max_wait_ns
         self._queue = queue
         self._profile = profile
@@ -87,6 +88,20 @@ class Batcher(Generic[T]):
         if now_ns < proposal.start_ns:
             return Decision(late, (), proposal.start_ns)
         self.start(proposal, now_ns)
+        return Decision(late, proposal.batch, None)
+
+    def follow(self, now_ns: int, free_ns: int) -> Decision[T]:
+        """Decide for an engine that works until about `free_ns` and can copy another batch in meanwhile.
+
+        Only one that company would not make cheaper, and that ends in time if it starts then: what is with the engine
+        can give way to nothing. `wake_ns` is None: ask again when the running batch has ended, or something comes.
+        """
+        late = self.refuse(now_ns)
+        free_ns = max(now_ns, free_ns)
+        proposal = self.propose(free_ns)
+        if proposal is None or len(proposal.batch) < self._profile.plateau(self.limit) or proposal.latest_ns < free_ns:
+            return Decision(late, (), None)
+        self.start(proposal, free_ns)
         return Decision(late, proposal.batch, None)
 
     def ended(self, batch: Sequence[Job[T]], elapsed_ns: int, now_ns: int) -> None:
@@ -139,10 +154,10 @@ class Batcher(Generic[T]):
     # --- internals -------------------------------------------------------------------------------------------------
 
     def _load(self, now_ns: int) -> float:
-        return min(1.0, self._arrivals.per_ns(now_ns) * self._profile.best_cost_ns(self._max_batch))
+        return min(1.0, self._arrivals.per_ns(now_ns) * self._profile.best_cost_ns(self.limit))
 
     def _ruler(self, now_ns: int) -> Ruler:
-        return Ruler(self._profile, self._profile.plateau(self._max_batch), self._admission.risk(self._load(now_ns)))
+        return Ruler(self._profile, self._profile.plateau(self.limit), self._admission.risk(self._load(now_ns)))
 
     def _probing(self, now_ns: int) -> bool:
         """Nothing ran for a while: the measurements may be why, so take one task whatever they say."""
@@ -178,7 +193,7 @@ class Batcher(Generic[T]):
 
     def _start_ns(self, batch: Sequence[Job[T]], ruler: Ruler, tightest_ns: int) -> int:
         size = len(batch)
-        if size < len(self._jobs) or size >= self._profile.plateau(self._max_batch):
+        if size < len(self._jobs) or size >= self._profile.plateau(self.limit):
             return 0
         hold_ns = min(job.queued_ns for job in batch) + self._max_wait_ns
         return closes_ns(self._arrivals, self._profile, size, int(min(hold_ns, tightest_ns - ruler.needs_ns(size + 1))))

@@ -28,9 +28,17 @@ from pipelines.card import interchangeable
 from pipelines.contracts import Engine
 from pipelines.errors import DeviceLost, EngineError, LaneError, ModelError
 from pipelines.values import F32, AnswerCode, ModelCard
-from pipelines.worker.lifecycle_terms import Candidate, CandidateSource, CardedReader, LifecycleStatistics, Swap
+from pipelines.worker.lifecycle_terms import (
+    AttachedLane,
+    Candidate,
+    CandidateSource,
+    CardedReader,
+    LifecycleStatistics,
+    Swap,
+)
 from pipelines.worker.loop import WorkerLoop, WorkerStatistics
 from pipelines.worker.options import BatchOptions
+from pipelines.worker.pinning import Pinning
 
 DRAIN_S = 10.0
 """How long `load` waits for the old model's lanes; a lane that stays longer is served on, and the next load refused."""
@@ -43,6 +51,7 @@ class _Served:
     model: Candidate
     engine: Engine
     loop: WorkerLoop
+    pinning: Pinning
     running: asyncio.Task[None] | None = None
 
     def fits(self, lane: CardedReader) -> bool:
@@ -62,9 +71,10 @@ class Lifecycle:
         engine: Engine,
         options: BatchOptions,
         source: CandidateSource,
-        lanes: Callable[[], Iterable[CardedReader]],
+        lanes: Callable[[], Iterable[AttachedLane]],
         announce: Callable[[ModelCard], None],
         drain_s: float = DRAIN_S,
+        on_bad: Callable[[], None] = lambda: None,
     ) -> None:
         """
         Args:
@@ -73,10 +83,11 @@ class Lifecycle:
             lanes: Attached now.
             announce: Tells lanes of another card to attach again. Raises LaneError if the card cannot travel.
             drain_s: See DRAIN_S.
+            on_bad: Called when nothing comes of several batches in a row of the model that serves.
         """
         self._options, self._source = options, source
-        self._lanes, self._announce, self._drain_s = lanes, announce, drain_s
-        self._serving = _Served(first, engine, WorkerLoop(engine, options))
+        self._lanes, self._announce, self._drain_s, self._on_bad = lanes, announce, drain_s, on_bad
+        self._serving = self._served(first, engine)
         self._retiring: _Served | None = None
         self._before: Candidate | None = None
         self._loading = asyncio.Lock()
@@ -84,6 +95,7 @@ class Lifecycle:
         self._group: asyncio.TaskGroup | None = None
         self._loads = self._refused = 0
         self._last_error = ""
+        self._lanes_news = asyncio.Event()
 
     @property
     def model(self) -> Candidate:
@@ -99,9 +111,27 @@ class Lifecycle:
     def card(self) -> ModelCard:
         return self._serving.engine.card
 
+    @property
+    def bad(self) -> bool:
+        """Nothing comes of the batches of the model that serves."""
+        return self._serving.loop.bad
+
     def warm(self) -> None:
-        """See WorkerLoop.warm: of the first model, before `run`. Blocks."""
-        self._serving.loop.warm()
+        """See WorkerLoop.warm: of the first model, before `run`. Blocks.
+
+        Raises:
+            ModelError: it does not run. DeviceLost.
+        """
+        try:
+            self._serving.loop.warm()
+        except DeviceLost:
+            raise
+        except EngineError as error:
+            raise ModelError(f"{self.model.reference} does not run: {error}") from error
+
+    def lanes_changed(self) -> None:
+        """A lane was attached, or has ended."""
+        self._lanes_news.set()
 
     def collect(self, lane: CardedReader) -> None:
         """A lane has something: the model it was attached for takes all of it."""
@@ -121,6 +151,7 @@ class Lifecycle:
         async with asyncio.TaskGroup() as group:
             self._group = group
             self._start(self._serving)
+            group.create_task(self._tend_lanes(), name="pinning")
 
     async def load(self, reference: str, sha256: str = "") -> Swap:
         """Put another model in place of the one that serves. One at a time; the others wait.
@@ -166,7 +197,8 @@ class Lifecycle:
                 served.close()
 
     def statistics(self) -> LifecycleStatistics:
-        return LifecycleStatistics(self._loads, self._refused, int(self._retiring is not None), self._last_error)
+        retiring = int(self._retiring is not None)
+        return LifecycleStatistics(self._loads, self._refused, retiring, self._last_error, self.bad)
 
     def loop_statistics(self) -> WorkerStatistics:
         """Of the model that serves."""
@@ -196,13 +228,21 @@ class Lifecycle:
     def _prepare(self, candidate: Candidate) -> _Served:
         """Load and warm, in a thread of its own."""
         engine = self._source.open(candidate)
-        served = _Served(candidate, engine, WorkerLoop(engine, self._options))
+        served = self._served(candidate, engine)
         try:
             served.loop.warm()
         except BaseException:
             served.close()
             raise
         return served
+
+    def _served(self, model: Candidate, engine: Engine) -> _Served:
+        loop = WorkerLoop(engine, self._options, lambda: self._turned_bad(model))
+        return _Served(model, engine, loop, Pinning(engine, loop.holds))
+
+    def _turned_bad(self, model: Candidate) -> None:
+        if model is self.model:
+            self._on_bad()
 
     def _swap(self, fresh: _Served) -> bool:
         """From here on `fresh` serves. True: lanes were asked to attach again. LaneError: nothing has changed."""
@@ -213,6 +253,7 @@ class Lifecycle:
             self._announce(card)
         self._start(fresh)
         self._serving, self._retiring, self._before = fresh, old, old.model
+        self.lanes_changed()  # for the fresh one they are all new
         self._freeing = self._group.create_task(self._retire(old), name=f"retire[{old.engine.card.name}]")
         return differs
 
@@ -228,8 +269,17 @@ class Lifecycle:
         assert old.running is not None
         old.running.cancel()
         await asyncio.wait({old.running})
+        await old.pinning.end()
         old.close()
+        await self._serving.pinning.again()
         await asyncio.to_thread(_give_back_memory)
+
+    async def _tend_lanes(self) -> None:
+        while True:
+            await self._lanes_news.wait()
+            self._lanes_news.clear()
+            serving = self._serving
+            await serving.pinning.follow([lane for lane in self._lanes() if serving.fits(lane)])
 
     async def _drained_ns(self, since_ns: int) -> int:
         """How long the old model took to go; 0 if it is still there after `drain_s`."""

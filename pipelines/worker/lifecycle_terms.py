@@ -7,6 +7,7 @@ from typing import Protocol
 
 from pipelines.contracts import Engine, SlotReader
 from pipelines.values import ModelCard
+from pipelines.worker.pinning import RegionReader
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,8 @@ class LifecycleStatistics:
     refused: int
     retiring: int
     last_error: str
+    bad: bool = False
+    """The model that serves has answered nothing well for some batches in a row."""
 
 
 class CardedReader(SlotReader, Protocol):
@@ -52,6 +55,10 @@ class CardedReader(SlotReader, Protocol):
 
     @property
     def card(self) -> ModelCard: ...
+
+
+class AttachedLane(CardedReader, RegionReader, Protocol):
+    """One that a carrier has: it has memory too."""
 
 
 class CandidateSource(Protocol):

@@ -1,7 +1,8 @@
 """The worker's loop: slots from all lanes into batches, batches through the engine, answers back into the slots.
 
-The event loop's thread takes, decides and answers; one engine thread runs batches, one at a time. Stateless: when the
-process dies, the DPU still has every task.
+The event loop's thread takes, decides and answers; engine threads run batches, as many at once as the engine takes: the
+copies of one overlap with the work of the one before. Answers are given in the order in which batches were started.
+Stateless: when the process dies, the DPU still has every task.
 """
 
 from __future__ import annotations
@@ -9,18 +10,21 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from pipelines.color import affine
 from pipelines.contracts import Engine, SlotReader, Taken
-from pipelines.errors import DeviceLost, EngineError
+from pipelines.errors import DeviceLost, ModelError, OutOfMemory
 from pipelines.values import F32, AnswerCode, ColorMatrix, ColorRange, PixelFormat
-from pipelines.worker.batcher import Batcher, Job
+from pipelines.worker.batcher import Batcher, Decision, Job
+from pipelines.worker.contain import NO_ROWS, Container, Hang, Input, Output
+from pipelines.worker.health import Health
+from pipelines.worker.limit import BatchLimit
 from pipelines.worker.options import BatchOptions
+from pipelines.worker.own_time import OwnTime
 from pipelines.worker.plateau import doublings
 from pipelines.worker.profile import BatchProfile
 
@@ -48,36 +52,59 @@ class WorkerStatistics:
     """The batch worth waiting for."""
     ended_late: int = 0
     """Tasks that were let run and ended after their deadline."""
+    overlapped: int = 0
+    """Batches that were started while another one ran."""
+    retried: int = 0
+    """Batches that failed and were run again."""
+    no_room: int = 0
+    """Batches for which there was not memory enough."""
 
 
 class WorkerLoop:
-    """One engine and everything that waits for it. Event-loop thread, but for the engine's own thread."""
+    """One engine and everything that waits for it. Event-loop thread, but for the engine's own threads."""
 
-    def __init__(self, engine: Engine, options: BatchOptions) -> None:
-        self._engine = engine
-        self._options = options
+    def __init__(self, engine: Engine, options: BatchOptions, on_bad: Callable[[], None] = lambda: None) -> None:
+        """`on_bad` is called when nothing comes of several batches in a row; the loop goes on trying."""
+        self._engine, self._on_bad = engine, on_bad
         self._profile = BatchProfile()
         self._largest = min(options.max_batch, engine.max_batch)
+        self._limit = BatchLimit(self._largest)
         self._batcher: Batcher[_Work] = Batcher(
             self._largest, int(options.max_wait_ms * 1e6), options.queue, self._profile
         )
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="engine")
+        self._container = Container(engine, options.watchdog_s, self._limit)
+        self._health = Health()
         self._news = asyncio.Event()
-        self._taken = 0
+        self._running: list[asyncio.Task[None]] = []
+        self._held: Counter[SlotReader] = Counter()
+        self._own_time = OwnTime()
+        self._free_ns = 0
+        self._taken = self._overlapped = 0
         self._answers: Counter[AnswerCode] = Counter()
         self._batches: Counter[int] = Counter()
-        self._no_rows = np.zeros((0, 6), np.float32)
         self._affine: dict[tuple[ColorRange, ColorMatrix], F32] = {}
 
     def warm(self) -> None:
-        """Run batches of 1, 2, 4 ... up to the largest: the first camera does not pay, and times are known. Blocks."""
+        """Run batches of 1, 2, 4 ... up to the largest: the first camera does not pay, and times are known. Blocks.
+
+        Raises:
+            ModelError: there is not memory enough for one picture. EngineError: it does not run. DeviceLost.
+        """
         card = self._engine.card
         blank = np.full(card.payload_bytes, 128, np.uint8)
         color = affine(card, ColorRange.LIMITED, ColorMatrix.BT601)
         for run in range(_WARM_RUNS):  # in rounds: what slows the machine for a moment slows all sizes alike
             for size in doublings(self._largest):
                 started_ns = time.monotonic_ns()
-                self._engine.infer([blank] * size, np.stack([color] * size))
+                if size > self._limit.at(started_ns):
+                    break
+                try:
+                    self._engine.infer([blank] * size, np.stack([color] * size))
+                except (OutOfMemory, MemoryError) as error:
+                    if size == 1:
+                        raise ModelError(f"{card.name}: no memory even for a batch of 1: {error}") from error
+                    self._limit.failed(size, time.monotonic_ns())
+                    break
                 if run:  # the first one allocates
                     self._profile.record(size, time.monotonic_ns() - started_ns)
 
@@ -85,6 +112,7 @@ class WorkerLoop:
         """A lane has something: take all of it."""
         while (taken := reader.take()) is not None:
             self._taken += 1
+            self._held[reader] += 1
             work = _Work(reader, taken)
             if not self._fits(taken):
                 self._answer(work, AnswerCode.BAD_INPUT)
@@ -98,6 +126,15 @@ class WorkerLoop:
         """Tasks taken and not yet answered."""
         return self._taken - self._answers.total()
 
+    @property
+    def bad(self) -> bool:
+        """Nothing came of the last batches."""
+        return self._health.bad
+
+    def holds(self, reader: SlotReader) -> bool:
+        """A task of that lane is waiting or being run."""
+        return reader in self._held
+
     async def run(self) -> None:
         """Batches until cancelled.
 
@@ -105,17 +142,16 @@ class WorkerLoop:
             DeviceLost: the engine is gone or hangs; the process must end (the tasks it had were answered WATCHDOG or
                 ENGINE_FAILED where the lane still listens).
         """
-        while True:
-            decision = self._batcher.poll(time.monotonic_ns())
-            for job in decision.late:
-                self._answer(job.item, AnswerCode.LATE)
-            if decision.batch:
-                await self._run_batch(decision.batch)
-                continue
-            await self._wait(decision.wake_ns)
+        try:
+            while True:
+                self._heed_ended()
+                await self._wait(self._start_due(time.monotonic_ns()))
+        finally:
+            for task in self._running:
+                task.cancel()
 
     def close(self) -> None:
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        self._container.close()
 
     def statistics(self) -> WorkerStatistics:
         return WorkerStatistics(
@@ -126,9 +162,44 @@ class WorkerLoop:
             self._profile.table(),
             self._profile.plateau(self._largest),
             self._batcher.ended_late,
+            self._overlapped,
+            self._container.retried,
+            self._limit.failures,
         )
 
     # --- internals -------------------------------------------------------------------------------------------------
+
+    def _heed_ended(self) -> None:
+        """Forget batches that have ended. Raises what one of them raised."""
+        ended = [task for task in self._running if task.done()]
+        self._running = [task for task in self._running if not task.done()]
+        for task in ended:
+            task.result()
+
+    def _start_due(self, now_ns: int) -> int | None:
+        """Start whatever should run now. Returns when to ask again if nothing comes, see batcher.Decision."""
+        wake_ns = None
+        while len(self._running) < self._engine.parallel:
+            decision = self._decide(now_ns)
+            for job in decision.late:
+                self._answer(job.item, AnswerCode.LATE)
+            if not decision.batch:
+                wake_ns = decision.wake_ns
+                break
+            self._start(decision.batch, now_ns)
+        return wake_ns
+
+    def _decide(self, now_ns: int) -> Decision[_Work]:
+        self._batcher.limit = self._limit.at(now_ns)
+        return self._batcher.follow(now_ns, self._free_ns) if self._running else self._batcher.poll(now_ns)
+
+    def _start(self, batch: Sequence[Job[_Work]], now_ns: int) -> None:
+        self._overlapped += bool(self._running)
+        self._free_ns = int(max(now_ns, self._free_ns if self._running else 0) + self._profile.expected_ns(len(batch)))
+        before = self._running[-1] if self._running else None
+        task = asyncio.get_running_loop().create_task(self._run_batch(batch, before))
+        task.add_done_callback(lambda _: self._news.set())
+        self._running.append(task)
 
     async def _wait(self, wake_ns: int | None) -> None:
         timeout_s = None if wake_ns is None else max(0.0, (wake_ns - time.monotonic_ns()) / 1e9)
@@ -139,30 +210,34 @@ class WorkerLoop:
             return
         self._news.clear()
 
-    async def _run_batch(self, batch: Sequence[Job[_Work]]) -> None:
+    async def _run_batch(self, batch: Sequence[Job[_Work]], before: asyncio.Task[None] | None) -> None:
+        """`before`: the batch that is answered first."""
         started_ns = time.monotonic_ns()
         works = [job.item for job in batch]
-        payloads = [work.taken.payload for work in works]
-        color = np.stack([self._color(work.taken) for work in works])
-        running = asyncio.get_running_loop().run_in_executor(self._thread, self._engine.infer, payloads, color)
-        done, _ = await asyncio.wait({running}, timeout=self._options.watchdog_s)
-        if not done:
-            self._fail(works, AnswerCode.WATCHDOG)
-            raise DeviceLost(f"a batch of {len(works)} ran longer than {self._options.watchdog_s:g} s")
+        inputs = [Input(w.taken.payload, self._color(w.taken), w.taken.header.deadline_ns) for w in works]
         try:
-            rows = running.result()
-        except DeviceLost:
-            self._fail(works, AnswerCode.ENGINE_FAILED)
+            outputs = await self._container.run(inputs)
+        except DeviceLost as lost:
+            code = AnswerCode.WATCHDOG if isinstance(lost, Hang) else AnswerCode.ENGINE_FAILED
+            for work in works:
+                self._answer(work, code)
             raise
-        except EngineError:
-            self._fail(works, AnswerCode.ENGINE_FAILED)
-            return
         finished_ns = time.monotonic_ns()
-        self._batcher.ended(batch, finished_ns - started_ns, finished_ns)
-        self._batches[len(works)] += 1
-        for work, answer in zip(works, rows, strict=True):
-            self._answers[AnswerCode.OK] += 1
-            work.reader.answer(work.taken, AnswerCode.OK, answer, started_ns, finished_ns)
+        if before is not None:
+            await asyncio.wait({before})
+        self._learn(batch, outputs, started_ns, finished_ns)
+        for work, output in zip(works, outputs, strict=True):
+            self._answer(work, output.code, output.rows, started_ns, finished_ns)
+
+    def _learn(self, batch: Sequence[Job[_Work]], outputs: Sequence[Output], started_ns: int, finished_ns: int) -> None:
+        """What one batch says of the engine."""
+        good = sum(output.code is AnswerCode.OK for output in outputs)
+        if self._health.ended(good):
+            self._on_bad()
+        own_ns = self._own_time.ended(started_ns, finished_ns)
+        if good == len(batch):
+            self._batcher.ended(batch, own_ns, finished_ns)
+            self._batches[len(batch)] += 1
 
     def _fits(self, taken: Taken) -> bool:
         header, card = taken.header, self._engine.card
@@ -180,10 +255,13 @@ class WorkerLoop:
             self._affine[key] = affine(self._engine.card, *key)
         return self._affine[key]
 
-    def _fail(self, works: Sequence[_Work], code: AnswerCode) -> None:
-        for work in works:
-            self._answer(work, code)
-
-    def _answer(self, work: _Work, code: AnswerCode) -> None:
+    def _answer(
+        self, work: _Work, code: AnswerCode, rows: F32 = NO_ROWS, started_ns: int = 0, finished_ns: int = 0
+    ) -> None:
+        if code is not AnswerCode.OK:
+            started_ns = finished_ns = 0
         self._answers[code] += 1
-        work.reader.answer(work.taken, code, self._no_rows, 0, 0)
+        self._held[work.reader] -= 1
+        if not self._held[work.reader]:
+            del self._held[work.reader]
+        work.reader.answer(work.taken, code, rows, started_ns, finished_ns)

@@ -46,6 +46,18 @@ def lane(figures: Figures) -> Iterator[tuple[str, str]]:
     yield f"the same, against bare write + read copies of the bytes ({size})", f"{figures['per_task_over_bare']:.1f}x"
 
 
+def carriers(figures: Figures) -> Iterator[tuple[str, str]]:
+    """scripts/bench/carriers.py"""
+    if figures["in_flight"] == 8:
+        both = figures["dpu_cpu_per_task_us"] + figures["worker_cpu_per_task_us"]
+        what = {"shm": "shared memory", "grpc": "gRPC over loopback"}.get(figures["carrier"], figures["carrier"])
+        yield (
+            f"one task over {what}, {figures['payload_bytes'] / 1000:.0f} kB, 8 in flight: CPU of both ends, round "
+            "trip p50 / p99",
+            f"{both:.0f} µs, {figures['round_trip_us']['p50']:.0f} / {figures['round_trip_us']['p99']:.0f} µs",
+        )
+
+
 def gate(figures: Figures) -> Iterator[tuple[str, str]]:
     """scripts/bench/gate.py"""
     read, score = figures["read_us"]["mean"], figures["score_us"]["mean"]
@@ -92,6 +104,7 @@ def _most_late(traces: Figures) -> float:
 ROWS: dict[str, Callable[[Figures], Iterator[tuple[str, str]]]] = {
     "steps": steps,
     "lane": lane,
+    "carriers": carriers,
     "gate": gate,
     "recall": recall,
     "batcher": batcher,

@@ -27,6 +27,7 @@ class Recorder:
         self.writers: list[SlotWriter] = []
         self.answers: list[Answer] = []
         self.losses: list[tuple[tuple[int, ...], str]] = []
+        self.given_up: list[tuple[tuple[int, ...], str]] = []
 
     def attached(self, writer: SlotWriter) -> None:
         self.writers.append(writer)
@@ -37,13 +38,16 @@ class Recorder:
     def lost(self, tasks: Sequence[int], reason: str) -> None:
         self.losses.append((tuple(tasks), reason))
 
+    def gave_up(self, tasks: Sequence[int], reason: str) -> None:
+        self.given_up.append((tuple(tasks), reason))
+
     @property
     def tasks_answered(self) -> list[int]:
         return [answer.task for answer in self.answers]
 
     @property
     def tasks_lost(self) -> list[int]:
-        return [task for tasks, _ in self.losses for task in tasks]
+        return [task for tasks, _ in self.losses + self.given_up for task in tasks]
 
 
 async def until(condition: Callable[[], object]) -> None:

@@ -74,6 +74,7 @@ class ToyEngine:
         self._card = card
         self._max_batch = max_batch
         self.batches: list[int] = []
+        self.pinned: list[U8] = []
         self.act: Callable[[int], None] = lambda size: None
         self.gate = threading.Event()
         self.gate.set()
@@ -85,6 +86,17 @@ class ToyEngine:
     @property
     def max_batch(self) -> int:
         return self._max_batch
+
+    @property
+    def parallel(self) -> int:
+        return 1
+
+    def pin(self, region: U8) -> bool:
+        self.pinned.append(region)
+        return True
+
+    def unpin(self, region: U8) -> None:
+        self.pinned = [other for other in self.pinned if other is not region]
 
     def infer(self, payloads: Sequence[U8], color: F32) -> F32:
         if color.shape != (len(payloads), 3, 4):

@@ -35,10 +35,15 @@ async def loaded(directory: Path, clip: Path, config: Config) -> AsyncIterator[D
         yield dpu
 
 
+def worker_pid(dpu: Dpu) -> int | None:
+    supervisor = dpu.fleet.supervisors.get("worker")
+    return supervisor.pid if supervisor else None
+
+
 def worker_of(dpu: Dpu) -> int:
-    assert dpu.supervisor is not None
-    assert dpu.supervisor.pid is not None
-    return dpu.supervisor.pid
+    pid = worker_pid(dpu)
+    assert pid is not None
+    return pid
 
 
 async def recovery_s(dpu: Dpu, hurt: int) -> float:
@@ -52,7 +57,7 @@ async def recovery_s(dpu: Dpu, hurt: int) -> float:
 
 
 def worker_is_another(dpu: Dpu, than: int) -> bool:
-    pid = dpu.supervisor.pid if dpu.supervisor else None
+    pid = worker_pid(dpu)
     return pid not in (None, than) and dpu.inflight.writer is not None
 
 
@@ -76,8 +81,7 @@ async def test_a_killed_worker_is_replaced(tmp_path: Path, clip: Path) -> None:
             assert took_s < RECOVERS_WITHIN_S, f"answered again after {took_s:.2f} s"
             after = caused(dpu, Outcome.FAILED, Cause.PEER_LOST) + caused(dpu, Outcome.FAILED, Cause.NO_WORKER)
             assert after > before
-        assert dpu.supervisor is not None
-        assert dpu.supervisor.restarts == 2
+        assert dpu.fleet.supervisors["worker"].restarts == 2
         settled_by_causes(dpu)
 
 
@@ -112,3 +116,14 @@ async def killed(command: Command) -> None:
     command.signal(signal.SIGKILL)
     assert await command.ended() == -signal.SIGKILL
     await until(lambda: process_is_gone(worker), what="the end of the worker")
+
+
+async def test_a_worker_that_hangs_before_it_ever_attached_is_replaced(tmp_path: Path, clip: Path) -> None:
+    config = {"cameras": looped(clip, 1), "worker": NULL_WORKER | {"start_timeout_s": 10}}
+    async with running(tmp_path, config) as dpu:
+        await until(lambda: worker_pid(dpu) is not None, what="a worker's start")
+        worker = worker_of(dpu)
+        os.kill(worker, signal.SIGSTOP)
+        assert not dpu.measure.worker_attached.is_set(), "it was still starting"
+        await recovery_s(dpu, worker)
+        assert dpu.fleet.supervisors["worker"].restarts >= 1

@@ -62,3 +62,16 @@ def test_threads_do_not_lose_counts() -> None:
     reading = ledger.snapshot()
     assert reading.outcomes == {Outcome.STILL: 8000}
     assert reading.imbalance == 0
+
+
+def test_what_nobody_will_settle_any_more_is_settled_at_once() -> None:
+    ledger = Ledger()
+    for _ in range(3):
+        ledger.enter()
+    ledger.settle(1, Outcome.STILL)
+    assert ledger.settle_open(Outcome.FAILED, Cause.INTERNAL) == 2
+    assert ledger.settle_open(Outcome.FAILED, Cause.INTERNAL) == 0
+    reading = ledger.snapshot()
+    assert reading.outcomes == {Outcome.STILL: 1, Outcome.FAILED: 2}
+    assert reading.causes == {(Outcome.FAILED, Cause.INTERNAL): 2}
+    assert (reading.in_flight, reading.imbalance) == (0, 0)

@@ -14,13 +14,13 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from pipelines.errors import EngineError
+from pipelines.errors import OutOfMemory
 from pipelines.values import U8
 
 EventT = TypeVar("EventT", bound="Event")
 
 
-class OutOfDeviceMemory(EngineError):
+class OutOfDeviceMemory(OutOfMemory):
     """The device has no room for this; smaller may fit."""
 
 

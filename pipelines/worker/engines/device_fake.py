@@ -4,8 +4,8 @@ As strict as the real one and stricter: work is done only when somebody waits fo
 addresses are not the host's, copies must stay inside one allocation, downloads need pinned memory, nothing may be used
 after it was freed, and every call needs an active device.
 
-Time is counted, not spent: one copy engine and one compute engine, each doing one thing at a time, so that events tell
-what overlapped. Payloads are really computed, by the program's own function.
+Time is counted, not spent: a copy engine for each direction and one compute engine, each doing one thing at a time, so
+that events tell what overlapped. Payloads are really computed, by the program's own function.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _GAP = 1 << 20
 class _Work:
     do: Callable[[], None]
     engine: str
-    """"copy" or "compute": what it occupies."""
+    """"upload", "download" or "compute": what it occupies."""
     ms: float
 
 
@@ -79,13 +79,13 @@ class FakeStream:
     def upload(self, address: int, host: U8) -> None:
         source = host if self.device.is_pinned(host) else host.copy()  # CUDA stages what is not pinned
         target = self.device.memory(address, host.nbytes)
-        self.put(lambda: np.copyto(target, source.reshape(-1)), "copy", self.device.copy_ms(host.nbytes))
+        self.put(lambda: np.copyto(target, source.reshape(-1)), "upload", self.device.copy_ms(host.nbytes))
 
     def download(self, host: U8, address: int) -> None:
         if not self.device.is_pinned(host):
             raise EngineError("download into memory that is not pinned")
         source = self.device.memory(address, host.nbytes)
-        self.put(lambda: np.copyto(host, source), "copy", self.device.copy_ms(host.nbytes))
+        self.put(lambda: np.copyto(host, source), "download", self.device.copy_ms(host.nbytes))
 
     def copy(self, target: int, source: int, nbytes: int) -> None:
         into, out_of = self.device.memory(target, nbytes), self.device.memory(source, nbytes)
@@ -140,7 +140,7 @@ class FakeDevice:
     """Implements device.Device."""
 
     def __init__(self, total_bytes: int = 1 << 30, copy_gb_s: float = 10.0, registers: bool = True) -> None:
-        """`copy_gb_s`: of the one copy engine, in virtual time. `registers`: whether memory can be pinned in place."""
+        """`copy_gb_s`: of each copy engine, in virtual time. `registers`: whether memory can be pinned in place."""
         self._total, self._copy_gb_s, self._registers = total_bytes, copy_gb_s, registers
         self._allocations: dict[int, U8] = {}
         self._next = _FIRST_ADDRESS

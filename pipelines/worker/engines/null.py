@@ -38,6 +38,17 @@ class NullEngine:
     def max_batch(self) -> int:
         return self._max_batch
 
+    @property
+    def parallel(self) -> int:
+        return 1
+
+    def pin(self, region: U8) -> bool:
+        """Payloads are not looked at."""
+        return False
+
+    def unpin(self, region: U8) -> None:
+        """Nothing was pinned."""
+
     def infer(self, payloads: Sequence[U8], color: F32) -> F32:
         """See contracts.Engine. All scores are 0."""
         del color

@@ -58,6 +58,17 @@ class OnnxEngine:
         return len(self._batch)
 
     @property
+    def parallel(self) -> int:
+        return 1
+
+    def pin(self, region: U8) -> bool:
+        """The host gathers a batch, wherever it then goes."""
+        return False
+
+    def unpin(self, region: U8) -> None:
+        """Nothing was pinned."""
+
+    @property
     def title(self) -> str:
         """What runs where, for people."""
         return f"onnxruntime {onnxruntime.__version__} {self.provider.removesuffix('ExecutionProvider')}"

@@ -53,5 +53,5 @@ def check_code(code: AnswerCode) -> None:
             raise RequestError(Code.INVALID_ARGUMENT, "the model was replaced by another: ask for its metadata again")
         case AnswerCode.WATCHDOG:
             raise RequestError(Code.UNAVAILABLE, "the engine hangs and is being started again")
-        case AnswerCode.ENGINE_FAILED | AnswerCode.CHECKSUM:
+        case AnswerCode.ENGINE_FAILED | AnswerCode.CHECKSUM | AnswerCode.BAD_OUTPUT:
             raise RequestError(Code.INTERNAL, f"the engine failed: {code.name.lower()}")

@@ -87,3 +87,45 @@ async def test_a_child_that_cannot_be_helped_is_not_started_again() -> None:
     with pytest.raises(ModelError, match="no such model"):
         await supervisor.run()
     assert [state for state, _ in states.said] == ["started"]
+
+
+SLEEPS = [sys.executable, "-c", "import time; time.sleep(60)"]
+
+
+async def test_a_child_that_hangs_before_it_ever_answered_is_replaced_and_the_brake_holds() -> None:
+    states = States()
+    supervisor = Supervisor("w", SLEEPS, states, Brake(first_s=0.01), start_s=0.05)
+    task = asyncio.create_task(supervisor.run())
+    await states.count("started", 3)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    deaths = [text for state, text in states.said if state == "died"]
+    assert [text.rpartition("again")[2] for text in deaths[:2]] == [" in 0.0 s", " in 0.0 s"]
+    assert any("has not answered in 0.05 s: killing it" in text for state, text in states.said if state == "hangs")
+
+
+async def test_a_child_that_was_given_up_is_no_long_life(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A start limit beyond what counts as healthy must not release the brake."""
+    monkeypatch.setattr("app.supervisor._HEALTHY_S", 0.0)
+    states = States()
+    supervisor = Supervisor("w", SLEEPS, states, Brake(first_s=0.1, factor=2), start_s=0.02)
+    task = asyncio.create_task(supervisor.run())
+    await states.count("died", 2)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    waits = [text.rpartition(" in ")[2] for state, text in states.said if state == "died"]
+    assert waits[:2] == ["0.1 s", "0.2 s"]
+
+
+async def test_a_child_that_answered_is_left_alone() -> None:
+    states = States()
+    supervisor = Supervisor("w", SLEEPS, states, start_s=0.05)
+    task = asyncio.create_task(supervisor.run())
+    await states.count("started", 1)
+    supervisor.answered()
+    done = asyncio.get_running_loop().create_future()
+    asyncio.get_running_loop().call_later(0.1, done.set_result, None)  # after the limit, which stands before it in line
+    await done
+    assert [state for state, _ in states.said] == ["started"]
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

@@ -6,6 +6,7 @@ import dataclasses
 import heapq
 import random
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,8 +24,8 @@ from tests.contracts.lane import Recorder
 from tests.unit.transport.values import CARD, header
 
 MS = 1_000_000
-LANE = LaneOptions(slots=8, reserved_high=1, reserved_normal=1)
 FLOW = FlowOptions(window=WindowOptions(target_ms=100.0), breaker=BreakerOptions(failures=2, pause_s=1.0))
+LANE = LaneOptions(slots=8, reserved_high=1, reserved_normal=1, flow=FLOW)
 
 
 class Site:
@@ -33,9 +34,12 @@ class Site:
     def __init__(self, names: str = "ab", card: ModelCard = CARD) -> None:
         self.now_ns = 1
         self.events = Recorder()
-        self.workers = Workers(list(names), LANE, FLOW, self.events, lambda: self.now_ns)
+        self.workers = Workers(list(names), LANE, self.events, self.tell, lambda: self.now_ns)
         self.lanes = {each.name: Loopback(card, LANE, each) for each in self.workers.members}
-        self.attached: set[str] = set()
+        self.told: list[tuple[str, bool, str]] = []
+
+    def tell(self, *news: Any) -> None:
+        self.told.append(news)
 
     def attach(self, *names: str, card: ModelCard | None = None) -> None:
         for name in names or self.lanes:
@@ -142,8 +146,10 @@ def test_tasks_of_a_lost_worker_go_to_another_while_their_deadlines_allow() -> N
     at_b = {taken.header.task: taken for taken in site.take("b")}
     assert set(at_b) == {0, 1, 2, 3} - {task for task in of_a if task < 2}
     assert set(site.events.tasks_lost) == {task for task in of_a if task < 2}
-    assert site.events.losses[0][1] == "a: killed"
-    assert site.events.writers == [site.front] * 2, "still attached, and the pumps need not change"
+    assert site.events.given_up[0][1] == "a: killed"
+    assert site.events.writers == [site.front], "the pumps keep their writer"
+    assert site.events.losses == []
+    assert site.told == [("a", True, "model tiny"), ("b", True, "model tiny"), ("a", False, "killed")]
     assert site.workers.observe().resubmitted == len(of_a & {2, 3})
     for taken in at_b.values():
         site.answer("b", taken)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -15,6 +15,7 @@ from pipelines.errors import DeviceLost, EngineError, LaneError, ModelError
 from pipelines.transport.loopback import Loopback, loopback
 from pipelines.transport.reader import LaneReader
 from pipelines.values import F32, AnswerCode, ModelCard, Priority
+from pipelines.worker.health import STRIKES
 from pipelines.worker.lifecycle import Lifecycle
 from pipelines.worker.lifecycle_terms import Candidate
 from pipelines.worker.options import BatchOptions
@@ -249,3 +250,57 @@ async def test_reload_asks_again_for_what_was_asked_for() -> None:
         lane, events = stage.lane(CARD)
         stage.send(lane, 1)
         assert await answers(events, 1) == [(1, AnswerCode.OK, 0.75)]
+
+
+async def test_attached_lanes_are_pinned_for_the_model_that_serves() -> None:
+    """Of the old one while it may still run, of the new one as soon as it serves, and of nobody when they end."""
+    old, new = Marked(0.25), Marked(0.5, NEWER)
+    async with staged(old, newer=new) as (stage, _):
+        lane, events = stage.lane(CARD)
+        stage.models.lanes_changed()
+        await until(lambda: len(old.pinned) == 1)
+        assert np.shares_memory(old.pinned[0], np.asarray(lane.reader.region))
+        await stage.models.load("newer")
+        await until(lambda: len(new.pinned) == 2)  # at the swap, and again when the old one has let go
+        stage.send(lane, 1)
+        assert await answers(events, 1) == [(1, AnswerCode.OK, 0.5)]
+        stage.leave(lane)
+        stage.models.lanes_changed()
+        await until(lambda: new.pinned == [])
+
+
+async def test_a_first_model_that_does_not_run_is_an_error_of_the_model() -> None:
+    sick = Marked(0.25)
+
+    def fail(size: int) -> None:
+        raise EngineError("no kernel for it")
+
+    sick.act = fail
+    stage = Stage(sick, Shelf())
+    with pytest.raises(ModelError, match="first does not run: no kernel"):
+        stage.models.warm()
+    stage.models.close()
+
+
+async def test_a_model_that_answers_nothing_well_is_said_to_be_bad() -> None:
+    sick = Marked(0.25)
+
+    def fail(size: int) -> None:
+        raise EngineError("boom")
+
+    sick.act = fail
+    async with staged(sick) as (stage, _):
+        told: list[bool] = []
+        stage.models._on_bad = lambda: told.append(True)
+        lane, events = stage.lane(CARD)
+        for task in range(STRIKES + 1):
+            stage.send(lane, task)
+            await answers(events, task + 1)
+        assert told == [True]
+        assert stage.models.statistics().bad
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.001)

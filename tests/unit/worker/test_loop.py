@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from pipelines.contracts import SlotWriter
-from pipelines.errors import DeviceLost, EngineError
+from pipelines.errors import DeviceLost, EngineError, ModelError, OutOfMemory
 from pipelines.transport.loopback import Loopback, loopback
-from pipelines.values import AnswerCode, ColorRange, Priority, SlotHeader
+from pipelines.values import F32, U8, AnswerCode, ColorRange, Priority, SlotHeader
 from pipelines.worker.loop import WorkerLoop
 from pipelines.worker.options import BatchOptions
 from tests.fakes.lane import CARD, KeptEvents, ToyEngine, header
@@ -139,3 +140,59 @@ async def test_warm_measures_the_batch_range() -> None:
     worker.warm()
     assert set(worker.statistics().profile_ns) == {1, 2, 4, 6}
     worker.close()
+
+
+async def test_warm_finds_the_batch_for_which_there_is_room() -> None:
+    engine = ToyEngine(max_batch=8)
+
+    def crowded(size: int) -> None:
+        if size > 3:
+            raise OutOfMemory("no room")
+
+    engine.act = crowded
+    async with working(engine, BatchOptions(max_batch=8)) as (worker, lane, events):
+        worker.warm()
+        assert set(worker.statistics().profile_ns) == {1, 2}
+        for task in range(5):
+            publish(lane.writer, header(task))
+        worker.collect(lane.reader)
+        await until(lambda: len(events.answers) == 5)
+        assert max(engine.batches) == 2
+        assert worker.statistics().no_room == 1
+
+
+async def test_no_room_for_one_picture_is_an_error_of_the_model() -> None:
+    engine = ToyEngine()
+
+    def full(size: int) -> None:
+        raise OutOfMemory("no room")
+
+    engine.act = full
+    worker = WorkerLoop(engine, BatchOptions())
+    with pytest.raises(ModelError, match="no memory even for a batch of 1"):
+        worker.warm()
+    worker.close()
+
+
+async def test_bad_output_is_told_by_its_own_code_and_nobody_else_suffers() -> None:
+    engine = ToyEngine()
+    infer = engine.infer
+
+    def spoiled(payloads: Sequence[U8], color: F32) -> F32:
+        rows = infer(payloads, color)
+        rows[0, 0, 4] = np.nan
+        return rows
+
+    engine.infer = spoiled  # type: ignore[method-assign]
+    async with working(engine, BatchOptions(max_batch=4)) as (worker, lane, events):
+        publish(lane.writer, header(0))
+        worker.collect(lane.reader)
+        await until(lambda: len(events.answers) == 1)
+        assert events.answers[0].code is AnswerCode.BAD_OUTPUT
+        assert events.answers[0].rows.shape == (0, 6)
+        assert worker.statistics().answers == {AnswerCode.BAD_OUTPUT: 1}
+        engine.infer = infer  # type: ignore[method-assign]
+        publish(lane.writer, header(1))
+        worker.collect(lane.reader)
+        await until(lambda: len(events.answers) == 2)
+        assert events.answers[1].code is AnswerCode.OK

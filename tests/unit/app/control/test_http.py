@@ -84,6 +84,8 @@ async def test_metrics_and_report_and_states() -> None:
     assert {name: camera["state"] for name, camera in states["cameras"].items()} == {"door": "live", "yard": "backoff"}
 
     assert (await get("/cameras/yard"))[1]["reason"] == "connection refused"
+    status, told = await get("/workers")
+    assert (status, told["workers"]["worker"]["flow"]["state"]) == (200, "busy")
     assert await get("/cameras/none") == (404, {"error": "no such camera"})
 
 
@@ -95,7 +97,7 @@ async def test_the_token_guards_everything_but_the_bare_probes() -> None:
     options = HttpOptions(host="0.0.0.0", port=0, token=SecretStr(TOKEN))
     target = Target(readiness=Verdict(False, ("camera door is stalled",)))
 
-    for path in ("/metrics", "/report", "/cameras", "/cameras/door", "/nothing"):
+    for path in ("/metrics", "/report", "/workers", "/cameras", "/cameras/door", "/nothing"):
         status, body = await get(path, target, options)
         assert (path, status) == (path, 401)
         assert TOKEN not in str(body)

@@ -6,6 +6,9 @@ from app.observe.latency import LatencyHistogram
 from app.observe.snapshot import CameraObserved, ObservedSnapshot, WorkerObserved, WorkerState
 from pipelines.accounting import Ledger
 from pipelines.contracts import LaneStatistics, SinkStatistics
+from pipelines.transport.breaker import BreakerState
+from pipelines.transport.flow import FlowState, FlowStatistics
+from pipelines.transport.link import LinkStatistics
 from pipelines.values import CameraState, Cause, Outcome
 
 
@@ -45,13 +48,25 @@ def snapshot() -> ObservedSnapshot:
     lane = LaneStatistics(
         slots=32, free=30, peak_used=5, loaned=9, published=8, discarded=1, refused_full=3, answered=6, stale_answers=0
     )
+    link = LinkStatistics(
+        attached=True,
+        attaches=2,
+        losses=1,
+        failures=7,
+        reason="the server is draining",
+        carrier="grpc",
+        choice="no shm: no worker at /run/w: No such file or directory",
+        counters={"grpc_calls_ok": 6, "grpc_calls_deadline_exceeded": 1},
+    )
+    flow = FlowStatistics(FlowState.BUSY, BreakerState.CLOSED, 3, window=4, in_flight=4, expected_ns=20_000_000)
+    worker = WorkerObserved(WorkerState.ATTACHED, restarts=1, model="yolox", lane=lane, link=link, flow=flow)
     return ObservedSnapshot(
         time_ms=1_700_000_000_000,
         uptime_s=12.5,
         cpu_s=3.25,
         alerts=1,
         cameras={"door": door, "yard": yard},
-        workers={"worker": WorkerObserved(WorkerState.ATTACHED, restarts=1, model="yolox", lane=lane)},
+        workers={"worker": worker},
         sinks={
             "kafka": SinkStatistics(offered=5, acked=2, dropped=1, failed=0, waiting=2, connected=False, last_error="x")
         },

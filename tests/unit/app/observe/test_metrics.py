@@ -44,6 +44,17 @@ def test_every_figure_of_the_snapshot_is_there() -> None:
     assert value(found, "worker_restarts_total", worker="worker") == 1
     assert value(found, "lane_free", worker="worker") == 30
     assert value(found, "lane_refused_full_total", worker="worker") == 3
+    assert value(found, "lane_state", worker="worker", state="busy") == 1
+    assert value(found, "lane_state", worker="worker", state="idle") == 0
+    assert value(found, "lane_window", worker="worker") == 4
+    assert value(found, "lane_in_flight", worker="worker") == 4
+    assert value(found, "lane_expected_seconds", worker="worker") == 0.02
+    assert value(found, "lane_breaker_openings_total", worker="worker") == 3
+    assert value(found, "lane_carrier", worker="worker", carrier="grpc") == 1
+    assert value(found, "carrier_events_total", worker="worker", carrier="grpc", event="calls_deadline_exceeded") == 1
+    assert value(found, "link_attaches_total", worker="worker") == 2
+    assert value(found, "link_losses_total", worker="worker") == 1
+    assert value(found, "link_failures_total", worker="worker") == 7
     assert value(found, "sink_offered_total", sink="kafka") == 5
     assert value(found, "sink_waiting", sink="kafka") == 2
     assert value(found, "sink_connected", sink="kafka") == 0
@@ -90,6 +101,7 @@ def test_latencies_are_cumulative_buckets() -> None:
 
 def test_without_a_lane_there_are_no_lane_figures() -> None:
     one = snapshot()
-    bare = dataclasses.replace(one, workers={"w": dataclasses.replace(one.workers["worker"], lane=None)})
+    lost = dataclasses.replace(one.workers["worker"], lane=None, flow=None, link=None)
+    bare = dataclasses.replace(one, workers={"w": lost})
 
     assert not any(name.startswith("framegate_lane") for name, _ in samples(render(bare)))

@@ -30,7 +30,11 @@ def test_the_least_contract() -> None:
     assert set(report["latency_ms"]) == {"arrival_to_result"}, "a stage without data has no figures"
     assert report["latency_ms"]["arrival_to_result"]["p50"] == pytest.approx(4, rel=0.02)
     assert report["cameras"]["yard"]["picture"] == "black"
-    assert report["workers"]["worker"]["lane"]["published"] == 8
+    worker = report["workers"]["worker"]
+    assert worker["lane"]["published"] == 8
+    assert worker["flow"]["state"] == "busy"
+    assert (worker["carrier"], worker["choice"][:8]) == ("grpc", "no shm: ")
+    assert worker["link"]["counters"]["grpc_calls_ok"] == 6
     assert report["sinks"]["kafka"]["dropped"] == 1
 
 
