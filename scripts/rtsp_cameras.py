@@ -153,6 +153,9 @@ class Camera:
         media.set_reusable(False)
 
 
+_AT_ONCE = 8
+
+
 class Play:
     """One run of a camera's pipeline. The sinks pace it; this only hands out the next packet."""
 
@@ -164,7 +167,11 @@ class Play:
         self._shift_ns = -clip.pictures[index].dts_ns
 
     def push(self, source: Any, _length: int) -> None:
-        """Streaming thread of this pipeline."""
+        """Streaming thread of this pipeline. Several at once: each call crosses into Python, and other cameras wait."""
+        for _ in range(_AT_ONCE):
+            self._push(source)
+
+    def _push(self, source: Any) -> None:
         picture = self._clip.pictures[self._index]
         dts_ns = picture.dts_ns + self._shift_ns
         buffer = self._stamped(picture, source, dts_ns) if self._stamp else _shared(picture.buffer)

@@ -21,8 +21,8 @@ _LEVEL_SHARE = 0.25
 _LEAST_SAMPLES = 6
 _MOST_SAMPLES = 1000
 """A fast stream has a shorter window."""
-_MOST_LN = 1.0
-"""One packet counts for no more than a factor of 2.7: several packets wake, not a single one."""
+_MOST_LN = 3.0
+"""One packet counts for no more than a factor of 20."""
 _EMPTY_BYTES = 64
 """An empty picture takes a few tens of bytes; their differences mean nothing."""
 _STAGES = (0, 1, 2, 3, 4, 5, 5, 5, 5) + (6,) * 8

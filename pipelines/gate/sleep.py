@@ -34,14 +34,14 @@ class SleepOptions(BaseModel, frozen=True, extra="forbid"):
 
     enabled: bool = Field(True, description="false: every packet is decoded.")
     threshold: float = Field(
-        3.0,
+        4.0,
         gt=0,
         description="Packet score, in deviations from the stream's own quiet, that wakes a second after a key frame.",
     )
     hold_s: float = Field(
         1.0, gt=0, description="Awake this long after the last thing that motion and presence saw, s."
     )
-    look_s: float = Field(0.6, gt=0, description="Awake this long when packets woke it and nothing is seen, s.")
+    look_s: float = Field(0.4, gt=0, description="Awake this long when packets woke it and nothing is seen, s.")
     cost_power: float = Field(
         0.7, ge=0, le=2, description="How much the score asked for grows with what has to be caught up with; 0: not."
     )

@@ -45,7 +45,7 @@ class RtspOptions(BaseModel, frozen=True, extra="forbid"):
         description="Most seconds of stream an open looks at to learn size and frame rate; the packets are not lost.",
     )
     asleep_read_s: float = Field(
-        default=0.1,
+        default=0.2,
         ge=0,
         le=1,
         description="tcp only: packets of a sleeping camera are taken this often, s. Saves CPU; wakes so much later.",

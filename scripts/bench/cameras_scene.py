@@ -17,16 +17,16 @@ from scripts.bench.scenes.footage import Clip, Recorded
 from scripts.bench.scenes.picture import Source
 
 FOOTAGE = Path(os.environ.get("FRAMEGATE_FOOTAGE", Path(__file__).parents[3] / "shared" / "data"))
-ACTIVITY = 0.13
+ACTIVITY = 0.11
 """Of the time somebody may be there; the reference sees them for less."""
-_EVENT_S = 3.0
 _FADE_S = 1.0
 _VISIT_S = (3.0, 5.0)
 _TAIL_S = 3.0
 """After the last visit."""
 _FIRST = 40
 """Places and visitors that the evaluation does not have."""
-_CLIPS = (INDOOR, CARS, INDOOR, CARS, INDOOR, CARS, INDOOR, INDOOR)
+_CLIPS = ((INDOOR, 9.0), (INDOOR, 9.0), (CARS, 4.2), (INDOOR, 9.0))
+"""With the most of each event that is shown, s."""
 
 
 def timelines(count: int, seconds: float = 100.0, wh: tuple[int, int] = (1920, 1080)) -> list[Source]:
@@ -48,16 +48,16 @@ def _drawn(number: int, seconds: float, wh: tuple[int, int]) -> Source:
 
 def _recorded(number: int, seconds: float, wh: tuple[int, int]) -> Source | None:
     """The clip's events from another one on in each timeline."""
-    clip = _CLIPS[number % len(_CLIPS)]
-    turn = (number // 2 * 2) % len(clip.passages)
+    clip, event_s = _CLIPS[number % len(_CLIPS)]
+    turn = number % len(clip.passages)
     turned: Clip = replace(clip, passages=clip.passages[turn:] + clip.passages[:turn])
     source = Recorded(
         f"capacity{number}",
         turned,
         FOOTAGE,
         seconds,
-        _quiet_s(seconds, _EVENT_S + _FADE_S),
-        _EVENT_S,
+        _quiet_s(seconds, event_s + _FADE_S),
+        event_s,
         seed=_FIRST + number,
         wh=wh,
     )

@@ -38,7 +38,7 @@ ROOT = Path(__file__).parents[3]
 QUICK = ("lawn", "street")
 _QUICK_S = 120.0
 _POLL_S = 0.5
-_DRAWN = ("sparse", "fair", "hard")
+_DRAWN = ("sparse", "hard", "sparse_and_hard")
 """Suites in the picture of the curves."""
 T = TypeVar("T")
 

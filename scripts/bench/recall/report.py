@@ -10,17 +10,18 @@ from scripts.bench.recall.evaluate import BASELINES, OURS, PREDICTORS, Evaluated
 from scripts.bench.recall.event import wilson
 
 SPARSE_ACTIVITY = 0.10
-FAIR = ("lawn", "path", "street", "yard")
-"""Sources without bad weather, bad light or figures that are far or slow."""
+HARD = ("night", "rain", "foliage", "flicker", "exposure", "headlights", "far", "slow", "jitter", "raw")
+"""Sources with bad weather, bad light, raw noise, or figures that are far or slow."""
 
 
 def suites(scenes: Sequence[Evaluated]) -> dict[str, list[Evaluated]]:
     """Scenes that are read off together. Empty ones are left out."""
-    sparse = [s for s in scenes if s.held_out and s.activity <= SPARSE_ACTIVITY]
+    quiet = [s for s in scenes if s.held_out and s.activity <= SPARSE_ACTIVITY]
+    sparse = [s for s in quiet if s.kind not in HARD]
     out = {
         "sparse": sparse,
-        "fair": [s for s in sparse if s.kind in FAIR],
-        "hard": [s for s in sparse if s.kind not in FAIR],
+        "hard": [s for s in quiet if s.kind in HARD],
+        "sparse_and_hard": quiet,
         "constant_quality": [s for s in sparse if "-crf" in s.name],
         "constant_rate": [s for s in sparse if "-crf" not in s.name],
         "held_out": [s for s in scenes if s.held_out],

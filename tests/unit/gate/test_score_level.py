@@ -65,4 +65,4 @@ def test_a_new_qp_is_compared_by_complexity() -> None:
 def test_one_packet_counts_for_so_much_and_no_more() -> None:
     found = above([packet(80_000, key=True), *[packet(8000)] * 100, packet(8_000_000), packet(1)])
 
-    assert found[-2:] == [1.0, -1.0]
+    assert found[-2:] == [3.0, -3.0]
