@@ -32,6 +32,7 @@ class Traffic:
         self.answers: Counter[AnswerCode] = Counter()
         self.lost: list[int] = []
         self.attaches = 0
+        self.sent = 0
         self.no_lane = 0
         """Frames that came while no lane was attached."""
         self.ring_full = 0
@@ -99,6 +100,7 @@ class Traffic:
         wanted = header(self._next, camera=f"cam{self._next % CAMERAS}", card=self._writer.card)
         if self._writer.publish(slot, wanted):
             self._published[self._next] = time.monotonic_ns()
+            self.sent += 1
         else:
             self.ring_full += 1
 
