@@ -16,6 +16,8 @@ from prometheus_client.registry import Collector
 from app.observe.latency import BUCKETS, PER_DECADE, LatencySnapshot, edge_s
 from app.observe.snapshot import CameraObserved, ObservedSnapshot, WorkerObserved, WorkerState
 from pipelines.accounting import LedgerSnapshot
+from pipelines.standby import StandbySnapshot
+from pipelines.standin.choice import Answerer
 from pipelines.transport.flow import FlowState
 from pipelines.values import CameraState, Outcome
 
@@ -52,6 +54,7 @@ class SnapshotCollector(Collector):
         yield from _sinks(snapshot)
         yield from _latencies(snapshot)
         yield from _audit(snapshot)
+        yield from _standby(snapshot.standby)
 
 
 def render(snapshot: ObservedSnapshot) -> bytes:
@@ -273,6 +276,18 @@ def _audit(snapshot: ObservedSnapshot) -> Iterator[Metric]:
         yield GaugeMetricFamily("framegate_recall", "Share of event windows that the gates let pass.", chain.value)
         yield GaugeMetricFamily("framegate_recall_low", "Of its 95 % interval.", chain.interval.low)
         yield GaugeMetricFamily("framegate_recall_high", "Of its 95 % interval.", chain.interval.high)
+
+
+def _standby(standby: StandbySnapshot | None) -> Iterator[Metric]:
+    if standby is None:
+        return
+    by = GaugeMetricFamily("framegate_answerer", "1 for who answers a frame that is seen now.", labels=["by"])
+    for answerer in (Answerer.WORKER, Answerer.DETECTOR, Answerer.PRESENCE):
+        by.add_metric([answerer.value], standby.answerer is answerer)
+    yield by
+    yield CounterMetricFamily("framegate_degradations", "Times that workers stopped answering.", standby.losses)
+    yield CounterMetricFamily("framegate_degraded_seconds", "For how long no worker answered.", standby.degraded_s)
+    yield GaugeMetricFamily("framegate_own_detector_waiting", "Pictures that wait for it.", standby.waiting)
 
 
 def _latencies(snapshot: ObservedSnapshot) -> Iterator[Metric]:
