@@ -52,6 +52,7 @@ class Fleet:
         self._hopeful, self._replacing, self._worker_log = hopeful, replacing, worker_log
         self._places = config.places()
         self.workers = Workers(list(self._places), config.lane, events, self._changed)
+        self._members = {member.name: member for member in self.workers.members}
         self.links: dict[str, Link[Any]] = {}
         self.supervisors: dict[str, Supervisor] = {}
 
@@ -100,6 +101,8 @@ class Fleet:
 
     def _changed(self, name: str, attached: bool, reason: str) -> None:
         link, supervisor = self.links[name].statistics(), self.supervisors.get(name)
+        if attached:
+            self._members[name].way = f"{name}/{link.carrier}"
         self._measure.worker_changed(name, attached, reason, link.carrier, link.choice)
         if supervisor is None:
             return
