@@ -11,9 +11,15 @@ from pathlib import Path
 import pytest
 
 from app.dpu import Dpu
+from app.fleet import Fleet
 from app.observe.report import build_report
+from pipelines.model.fold import fold
+from pipelines.model.options import FoldOptions
 from pipelines.sink.memory import MemoryOptions, MemorySink
 from pipelines.values import Cause, Outcome
+from tests.fakes import faulty_worker
+from tests.fakes.detector import save_detector
+from tests.fakes.faulty_engine import inject
 from tests.fakes.rtsp_clips import write_clip
 from tests.integration.load import NULL_WORKER, caused, looped, more_inferred, outcomes
 from tests.integration.pipe import Config, balanced, running, until
@@ -64,6 +70,15 @@ async def goes_back(dpu: Dpu) -> None:
     await more_inferred(dpu, 20)
     assert outcomes(dpu, Outcome.DEGRADED) == before
     assert build_report(dpu.observe())["degraded"]["answerer"] == "worker"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A worker's model of another input size than the own detector's."""
+    folder = tmp_path_factory.mktemp("model")
+    save_detector(folder / "source.onnx", (64, 64))
+    fold(folder / "source.onnx", folder / "scene.onnx", FoldOptions(name="scene", top_k=20))
+    return folder / "scene.onnx"
 
 
 @pytest.mark.parametrize("by", [Cause.DETECTOR, Cause.PRESENCE])
@@ -124,3 +139,28 @@ async def test_a_file_read_fast_waits_for_the_own_detector(tmp_path: Path, clip:
         pass
     ledger = dpu.cameras.ledgers()["file0"]
     assert dict(ledger.outcomes) == {Outcome.DEGRADED: ledger.packets}
+
+
+@pytest.mark.parametrize("fault", ["nan", "shape", "error", "memory 0", "hang", "lost"])
+async def test_an_engine_that_fails(
+    tmp_path: Path, clip: Path, model: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    """A real worker process around an engine that does this to every batch."""
+    word, plain = tmp_path / "fault", Fleet._command
+    monkeypatch.setattr(Fleet, "_command", lambda fleet, socket: faulty_worker.command(word, plain(fleet, socket)))
+    config = cameras(clip) | DETECTOR | {
+        "model": {"detector": str(model)}, "worker": {"threads": 1, "engine": "onnx", "batch": {"watchdog_s": 2}}
+    }  # fmt: skip
+    async with running(tmp_path, config) as dpu:
+        await more_inferred(dpu, 20)
+        took_s = await first_after(dpu, Cause.DETECTOR, lambda: inject(word, fault))
+        assert took_s < WITHIN_S
+        await until(lambda: degraded(dpu, Cause.DETECTOR) > 20, what="20 answers")
+        word.unlink(missing_ok=True)
+        await goes_back(dpu)
+        failed = {cause for (of, cause) in all_causes(dpu) if of is Outcome.FAILED}
+        assert failed <= {Cause.NO_WORKER, Cause.PEER_LOST}, "what the worker failed, the own detector answered"
+
+
+def all_causes(dpu: Dpu) -> set[tuple[Outcome, Cause]]:
+    return {key for ledger in dpu.cameras.ledgers().values() for key in ledger.causes}
