@@ -17,7 +17,7 @@ from app.exit_code import ExitCode
 from app.measure import Measure
 from app.observe.snapshot import WorkerObserved
 from app.supervisor import Supervisor
-from pipelines import build
+from pipelines import build_link
 from pipelines.errors import ConfigError, FramegateError, LaneError, ModelError
 from pipelines.transport.link import Link
 from pipelines.transport.place import PlaceOptions
@@ -68,7 +68,7 @@ class Fleet:
             name, place = member.name, self._places[member.name]
             reached = place.model_copy(update={"socket": sockets.get(name)})
             try:
-                self.links[name] = build.link(reached, self._config.lane, member)
+                self.links[name] = build_link.link(reached, self._config.lane, member)
             except LaneError as error:
                 raise LaneError(f"worker {name}: {error}") from error
             if place.spawned:

@@ -14,24 +14,17 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from app.observe.latency import BUCKETS, PER_DECADE, LatencySnapshot, edge_s
-from app.observe.snapshot import CameraObserved, ObservedSnapshot, WorkerObserved, WorkerState
+from app.observe.metrics_worker import workers
+from app.observe.snapshot import CameraObserved, ObservedSnapshot
 from pipelines.accounting import LedgerSnapshot
 from pipelines.standby import StandbySnapshot
 from pipelines.standin.choice import Answerer
-from pipelines.transport.flow import FlowState
 from pipelines.values import CameraState, Outcome
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _FIRST_EDGE_S = 0.9e-3
 _EDGES = [b for b in range(BUCKETS) if (b + 1) % (PER_DECADE // 3) == 0 and edge_s(b) > _FIRST_EDGE_S]
 """Buckets whose upper edges are exported: 1 ms to 1000 s, three per factor of ten."""
-_LANE_GAUGES = ("slots", "free", "peak_used")
-_LANE_COUNTERS = ("loaned", "published", "discarded", "refused_full", "answered", "stale_answers")
-_LINK_COUNTERS = {
-    "attaches": "Lanes opened.",
-    "losses": "Lanes that ended.",
-    "failures": "Attempts that found no worker.",
-}
 _SINK_COUNTERS = ("offered", "acked", "dropped", "failed")
 
 
@@ -50,7 +43,7 @@ class SnapshotCollector(Collector):
         snapshot = self._observe()
         yield from _process(snapshot)
         yield from _cameras(snapshot)
-        yield from _workers(snapshot)
+        yield from workers(snapshot.workers)
         yield from _sinks(snapshot)
         yield from _latencies(snapshot)
         yield from _audit(snapshot)
@@ -163,83 +156,6 @@ def _by_camera(
     metric = family(f"framegate_{name}", text, labels=["camera"])
     for camera, observed in cameras.items():
         metric.add_metric([camera], value(observed))
-    return metric
-
-
-def _workers(snapshot: ObservedSnapshot) -> Iterator[Metric]:
-    states = GaugeMetricFamily("framegate_worker_state", "1 for the present state.", labels=["worker", "state"])
-    restarts = CounterMetricFamily("framegate_worker_restarts", "Processes started anew.", labels=["worker"])
-    for name, worker in snapshot.workers.items():
-        restarts.add_metric([name], worker.restarts)
-        for state in WorkerState:
-            states.add_metric([name, state.value], worker.state is state)
-    yield states
-    yield restarts
-    yield from _flows(snapshot.workers)
-    yield from _links(snapshot.workers)
-    for key in _LANE_GAUGES:
-        yield _lane(
-            GaugeMetricFamily(f"framegate_lane_{key}", f"Slots: {key}.", labels=["worker"]), key, snapshot.workers
-        )
-    for key in _LANE_COUNTERS:
-        yield _lane(
-            CounterMetricFamily(f"framegate_lane_{key}", f"Slots: {key}.", labels=["worker"]), key, snapshot.workers
-        )
-
-
-def _flows(workers: Mapping[str, WorkerObserved]) -> Iterator[Metric]:
-    flows = {name: worker.flow for name, worker in workers.items() if worker.flow is not None}
-    states = GaugeMetricFamily(
-        "framegate_lane_state",
-        "1 for the present state: idle takes tasks, busy holds all it may, retry is left alone until it is probed.",
-        labels=["worker", "state"],
-    )
-    window = GaugeMetricFamily("framegate_lane_window", "Tasks the worker may hold at once.", labels=["worker"])
-    held = GaugeMetricFamily("framegate_lane_in_flight", "Tasks the worker holds.", labels=["worker"])
-    expected = GaugeMetricFamily(
-        "framegate_lane_expected_seconds", "Until a task sent now would be answered.", labels=["worker"]
-    )
-    openings = CounterMetricFamily(
-        "framegate_lane_breaker_openings", "How often the worker was left alone.", labels=["worker"]
-    )
-    for name, flow in flows.items():
-        for state in FlowState:
-            states.add_metric([name, state.value], flow.state is state)
-        window.add_metric([name], flow.window)
-        held.add_metric([name], flow.in_flight)
-        expected.add_metric([name], flow.expected_ns / 1e9)
-        openings.add_metric([name], flow.openings)
-    yield from (states, window, held, expected, openings)
-
-
-def _links(workers: Mapping[str, WorkerObserved]) -> Iterator[Metric]:
-    links = {name: worker.link for name, worker in workers.items() if worker.link is not None}
-    carriers = GaugeMetricFamily("framegate_lane_carrier", "1 for the present one.", labels=["worker", "carrier"])
-    events = CounterMetricFamily(
-        "framegate_carrier_events", "What a carrier alone counts.", labels=["worker", "carrier", "event"]
-    )
-    for name, link in links.items():
-        if link.attached:
-            carriers.add_metric([name, link.carrier], 1)
-        for key, count in link.counters.items():
-            carrier, _, event = key.partition("_")
-            events.add_metric([name, carrier, event], count)
-    yield from (carriers, events)
-    for key, text in _LINK_COUNTERS.items():
-        counter = CounterMetricFamily(f"framegate_link_{key}", text, labels=["worker"])
-        for name, link in links.items():
-            counter.add_metric([name], getattr(link, key))
-        yield counter
-
-
-def _lane(metric: Metric, key: str, workers: Mapping[str, WorkerObserved]) -> Metric:
-    for name, worker in workers.items():
-        if worker.lane is not None:
-            metric.add_sample(
-                metric.name + ("_total" if metric.type == "counter" else ""),
-                {"worker": name},
-                getattr(worker.lane, key),
-            )
     return metric
 
 
