@@ -28,7 +28,8 @@ class Candidates:
 
     async def check(self, reference: str) -> Candidate:
         """See CandidateSource."""
-        asked = self._config.model_copy(update={"model": self._model(reference)})
+        one_core = self._config.worker.model_copy(update={"threads": 1})  # the rest is the serving model's
+        asked = self._config.model_copy(update={"model": self._model(reference), "worker": one_core})
         spec = asked.model_dump_json(include={"model", "worker"})  # the rest may hold secrets, and matters not
         answer = await ask_child([sys.executable, "-m", "app", "models", "check", "--spec", spec], CHECK_S)
         return Candidate(reference, str(answer["path"]), str(answer["sha256"]))

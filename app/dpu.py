@@ -19,6 +19,7 @@ from app.cameras import Cameras, Changes
 from app.config.camera import CameraConfig
 from app.config.deployment import Config
 from app.control.http import Verdict, serve
+from app.degraded import Degraded
 from app.fleet import Fleet
 from app.measure import Measure
 from app.observe.notify import Notifier
@@ -29,10 +30,13 @@ from pipelines.contracts import Sink
 from pipelines.egress import Egress
 from pipelines.errors import FramegateError
 from pipelines.inflight import InFlight
+from pipelines.standby import Standby
 from pipelines.values import CameraHealth
 
 ATTACH_S = 30.0
-"""Cameras wait this long for a worker at start; then they run without one, and their frames fail, counted."""
+"""Cameras wait this long for a worker at start; then they run without one (standby.py)."""
+ATTACH_WITH_DETECTOR_S = 1.0
+"""The same where this process has a detector of its own: what moves is seen at once."""
 TICK_S = 0.2
 AUDIT_NS = 5_000_000_000
 
@@ -69,10 +73,12 @@ class Dpu:
         self.inflight = InFlight()
         self.audit = build.audit(config.audit, config.audit.estimate, config.audit.control)
         self.sinks: tuple[Sink, ...] = (*build.sinks(config.sinks, measure.acked), *extra_sinks)
-        self.egress = Egress(self.inflight, self.sinks, measure.result, measure.alert, measure.served)
+        self.standby = Standby(config.degraded, self.inflight)
+        self.egress = Egress(self.inflight, self.sinks, measure.result, measure.alert, measure.served, self.standby)
         self.makers = build.CameraMaker(
-            self.inflight, self._told, config.stagger, config.budget, self.audit, config.model.presence
+            self.inflight, self._told, config.stagger, config.budget, self.audit, config.model.presence, self.standby
         )
+        self._degraded = Degraded(config.degraded, self.standby, self.egress, measure)
         self.cameras: Cameras[CameraConfig] = Cameras(self._make_camera, self.egress, measure.camera_died)
         self._applying = asyncio.Lock()
         self._audit_due_ns = 0
@@ -163,6 +169,7 @@ class Dpu:
             self._handle_signals(stack)
             if self.config.http.enabled:
                 self.http_port = await stack.enter_async_context(serve(self.config.http, self))
+            await self._degraded.open(stack)
             workers = self.fleet.services(stack)
             async with asyncio.TaskGroup() as group:
                 services = self._services(group, workers)
@@ -174,7 +181,8 @@ class Dpu:
                         task.cancel()
 
     async def _serve(self, group: asyncio.TaskGroup) -> None:
-        await self._first_of(self.measure.worker_attached.wait(), self._stopping.wait(), timeout_s=ATTACH_S)
+        wait_s = ATTACH_S if self.standby.lane is None else ATTACH_WITH_DETECTOR_S
+        await self._first_of(self.measure.worker_attached.wait(), self._stopping.wait(), timeout_s=wait_s)
         if not self._stopping.is_set():
             async with self._applying:
                 await self.cameras.apply(_enabled(self.config))
@@ -210,6 +218,7 @@ class Dpu:
     ) -> list[asyncio.Task[None]]:
         services: dict[str, Coroutine[Any, Any, None]] = {
             "egress": self.egress.run(),
+            "degraded": self._degraded.run(),
             **workers,
             **{f"sink[{sink.name}]": sink.run() for sink in self.sinks},
             **self.measure.services(),
@@ -230,7 +239,7 @@ class Dpu:
         self.measure.log.info("stopped", stuck=self.cameras.stuck)
 
     async def _answered_all(self) -> None:
-        while len(self.inflight) and self.inflight.writer is not None:
+        while len(self.inflight) and (self.inflight.writer is not None or self.standby.busy):
             await asyncio.sleep(0.005)
 
     async def _drained_all(self, deadline_s: float) -> None:

@@ -17,7 +17,7 @@ from app.exit_code import ExitCode
 from app.measure import Measure
 from app.observe.snapshot import WorkerObserved
 from app.supervisor import Supervisor
-from pipelines import build
+from pipelines import build_link
 from pipelines.errors import ConfigError, FramegateError, LaneError, ModelError
 from pipelines.transport.link import Link
 from pipelines.transport.place import PlaceOptions
@@ -52,6 +52,7 @@ class Fleet:
         self._hopeful, self._replacing, self._worker_log = hopeful, replacing, worker_log
         self._places = config.places()
         self.workers = Workers(list(self._places), config.lane, events, self._changed)
+        self._members = {member.name: member for member in self.workers.members}
         self.links: dict[str, Link[Any]] = {}
         self.supervisors: dict[str, Supervisor] = {}
 
@@ -67,7 +68,7 @@ class Fleet:
             name, place = member.name, self._places[member.name]
             reached = place.model_copy(update={"socket": sockets.get(name)})
             try:
-                self.links[name] = build.link(reached, self._config.lane, member)
+                self.links[name] = build_link.link(reached, self._config.lane, member)
             except LaneError as error:
                 raise LaneError(f"worker {name}: {error}") from error
             if place.spawned:
@@ -100,6 +101,8 @@ class Fleet:
 
     def _changed(self, name: str, attached: bool, reason: str) -> None:
         link, supervisor = self.links[name].statistics(), self.supervisors.get(name)
+        if attached:
+            self._members[name].way = f"{name}/{link.carrier}"
         self._measure.worker_changed(name, attached, reason, link.carrier, link.choice)
         if supervisor is None:
             return

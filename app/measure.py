@@ -16,6 +16,7 @@ from app.observe.latency import LatencyHistogram
 from app.observe.loop_lag import LoopLag
 from app.observe.snapshot import CameraObserved, ObservedSnapshot, WorkerState, stages_ns
 from pipelines.source.redact import redact
+from pipelines.standin.choice import Answerer
 from pipelines.values import Alert, AlertType, CameraHealth, CameraState, Cause, FrameResult
 
 if TYPE_CHECKING:
@@ -45,6 +46,9 @@ class Measure:
     def result(self, result: FrameResult) -> None:
         """A frame was answered."""
         line = result.timeline
+        if result.degraded is not None:
+            self._record("arrival_to_degraded", line.answered_ns - line.arrival_ns)
+            return
         self._record("arrival_to_result", line.answered_ns - line.arrival_ns)
         for stage, elapsed_ns in stages_ns(line).items():
             self._record(stage, elapsed_ns)
@@ -95,6 +99,14 @@ class Measure:
             write = self.log.info if self.stopping else self.log.warning
             write("worker.lost", worker=worker, reason=reason, carrier=carrier)
 
+    def degraded(self, reason: str, answerer: Answerer) -> None:
+        """Workers stopped answering, for this reason; or, without one, answer again."""
+        if not reason:
+            self.log.info("degraded.ended", answers=answerer.value)
+        else:
+            write = self.log.warning if self._workers and not self.stopping else self.log.info
+            write("degraded.began", answers=answerer.value, reason=reason)
+
     def worker_process(self, state: str, text: str) -> None:
         """The supervisor's word on the child process."""
         (self.log.info if state == "started" else self.log.warning)(f"worker.process.{state}", text=text)
@@ -123,6 +135,7 @@ class Measure:
             loop_lag=self._lag.snapshot(),
             audit=dpu.audit.snapshot(now_ns) if dpu.audit else None,
             budget=dpu.makers.share.snapshot(now_ns)[0],
+            standby=dpu.standby.snapshot(now_ns),
             counters={
                 "orphan_answers": dpu.egress.orphans,
                 "tasks_resubmitted": dpu.fleet.workers.observe().resubmitted,

@@ -9,15 +9,15 @@ from __future__ import annotations
 import functools
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pipelines.accounting import Ledger
-from pipelines.contracts import Acked, LaneEvents, Presence, Sink, Source
+from pipelines.contracts import Acked, Presence, Sink, SlotWriter, Source
 from pipelines.egress import CameraOut
-from pipelines.errors import LaneError
+from pipelines.errors import EngineError, ModelError
 from pipelines.event.episode import EpisodeOptions, EpisodeTracker
 from pipelines.event.mask import rasterise
 from pipelines.event.snapshot import SnapshotOptions, Snapshotter
@@ -37,14 +37,17 @@ from pipelines.ingest import Pump, PumpParts
 from pipelines.packetpath import PacketParts, PacketPath
 from pipelines.prefilter.presence import PresenceGate, PresenceModel, PresenceOptions
 from pipelines.prefilter.validity import Validity, ValidityOptions
+from pipelines.preprocess.refit import refit
 from pipelines.preprocess.thumbnail import THUMBNAIL_HW
 from pipelines.source.backoff import Backoff, BackoffOptions
 from pipelines.source.stagger import Stagger, StaggerOptions
 from pipelines.source.watch import StreamWatch, WatchOptions
-from pipelines.transport.link import Carrier, Link, NoCarrier
-from pipelines.transport.options import CARRIERS, CarrierName, LaneOptions
-from pipelines.transport.place import PlaceOptions
-from pipelines.values import CameraHealth, CameraState, Cause, Priority
+from pipelines.standby import Standby
+from pipelines.standin.detector import OwnDetector
+from pipelines.standin.options import DegradedOptions
+from pipelines.transport.loopback import Loopback
+from pipelines.transport.options import LaneOptions
+from pipelines.values import Answer, CameraHealth, CameraState, Cause, Letterbox, Priority
 
 if TYPE_CHECKING:
     from pipelines.sink.encoding import Encoder
@@ -104,11 +107,17 @@ class CameraMaker:
         budget: BudgetOptions,
         audit: Audit | None,
         presence: str,
+        standby: Standby | None = None,
     ) -> None:
-        """presence: name or path of the presence model, loaded with the first camera that asks for it."""
+        """
+        Args:
+            presence: Name or path of the presence model, loaded with the first camera that asks for it.
+            standby: Who answers while no worker does; None: nobody.
+        """
         self.share = DecodeShare(budget)
         self._audit = audit
         self._inflight = inflight
+        self._standby = standby
         self._tell = tell
         self._stagger = Stagger(stagger)
         self._snapshotter = functools.cache(Snapshotter)  # cameras of equal options share one directory and its bound
@@ -178,6 +187,7 @@ class CameraMaker:
             auditor=auditor,
             keep_frame=spec.snapshot.mode != "off",
             picture=functools.partial(self._picture, camera),
+            standby=self._standby,
         )
 
     def _picture(self, camera: str, cause: Cause | None) -> None:
@@ -202,53 +212,56 @@ def _presence_path(name: str) -> Path:
     return resolve_presence(name)
 
 
+@dataclass(frozen=True, slots=True)
+class _Answered:
+    """LaneEvents of the own detector's lane: answers alone, in its thread."""
+
+    tell: Callable[[Answer, Letterbox | None], None]
+
+    def attached(self, writer: SlotWriter) -> None: ...
+
+    def answered(self, answer: Answer) -> None:
+        self.tell(answer, None)
+
+    def lost(self, tasks: Sequence[int], reason: str) -> None: ...
+
+
+def own_detector(
+    options: DegradedOptions, answered: Callable[[Answer, Letterbox | None], None]
+) -> tuple[OwnDetector, SlotWriter] | None:
+    """The detector of this process and its lane, running; None: none is configured. Takes tenths of a second; blocks.
+
+    Args:
+        answered: Told of each task, in the detector's thread, with the Letterbox of what it saw where that is another
+            than the task's own.
+
+    Raises:
+        ModelError: the model cannot be found, folded or run.
+    """
+    if options.detector is None:
+        return None
+    from pipelines.model.catalog import resolve
+    from pipelines.worker.engines.onnx import OnnxEngine
+
+    engine = OnnxEngine(resolve(options.detector), threads=1, max_batch=1)
+    detector = OwnDetector(engine, options.cores, refit, lambda own: answered(own.answer, own.fit))
+    lane = Loopback(
+        engine.card,
+        LaneOptions(slots=options.slots, reserved_high=0, reserved_normal=0),
+        _Answered(answered),
+        detector.wake,
+    )
+    lane.attach()
+    try:
+        detector.start(lane.reader)
+    except EngineError as error:
+        raise ModelError(f"degraded.detector: {options.detector} cannot run: {error}") from error
+    return detector, lane.writer
+
+
 def audit(audited: AuditOptions, estimate: EstimateOptions, control: ControlOptions) -> Audit | None:
     """The audit of this process; None when it is switched off."""
     return Audit(audited, estimate, control, os.cpu_count() or 1) if audited.enabled else None
-
-
-def link(place: PlaceOptions, options: LaneOptions, events: LaneEvents) -> Link[Any]:
-    """The DPU's end of lanes to one worker: by the carrier that is asked for, or by the best of those there are.
-
-    Raises:
-        LaneError: none is possible on this machine.
-    """
-    if place.carrier != "auto":
-        return Link([_carrier(place.carrier, place, options)], options, events)
-    carriers = [_carrier_or_reason(name, place, options) for name in CARRIERS]
-    lacking = [f"no {each.name}: {each.reason}" for each in carriers if isinstance(each, NoCarrier)]
-    if len(lacking) == len(carriers):
-        raise LaneError(f"no lane is possible: {'; '.join(lacking)}")
-    return Link(carriers, options, events)
-
-
-def _carrier_or_reason(name: CarrierName, place: PlaceOptions, options: LaneOptions) -> Carrier[Any] | NoCarrier:
-    try:
-        carrier = _carrier(name, place, options)
-        if name == "rdma":
-            from pipelines.transport.rdma import require_device
-
-            require_device()
-    except LaneError as error:
-        return NoCarrier(name, str(error))
-    return carrier
-
-
-def _carrier(name: CarrierName, place: PlaceOptions, options: LaneOptions) -> Carrier[Any]:
-    """Raises LaneError if this worker cannot be reached so from this machine, whether it is there or not."""
-    if name == "shm" and place.socket is not None:
-        from pipelines.transport.shm_link import ShmCarrier
-
-        return ShmCarrier(place.socket, options)
-    if name == "rdma" and place.rdma is not None:
-        from pipelines.transport.rdma import RdmaCarrier, device_verbs
-
-        return RdmaCarrier(place.rdma, options, device_verbs(place.rdma))
-    if name == "grpc" and place.grpc is not None:
-        from pipelines.transport.grpc_link import GrpcCarrier
-
-        return GrpcCarrier(place.grpc, options)
-    raise LaneError("no socket on this host is named" if name == "shm" else f"no address for {name} is named")
 
 
 def sinks(configs: Mapping[str, Any], acked: Acked) -> list[Sink]:

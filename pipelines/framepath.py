@@ -1,7 +1,7 @@
-"""The frame's half of loop 1: from a decoded picture to a published slot, or to the outcome that ended it.
+"""The frame's half of loop 1: from a decoded picture to the sender, or to the outcome that ended it.
 
 Cheap questions first: rate, one small picture, validity, motion, presence. Only a frame that all of them let go on is
-resized, straight into the slot: the one copy of pixels.
+sent (sender.py).
 
 A frame goes on whatever motion and presence say when
   * the heartbeat is due (nothing may sleep for ever),
@@ -13,15 +13,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from pydantic import BaseModel, Field
 
 from pipelines.accounting import Ledger
-from pipelines.color import resolve
-from pipelines.contracts import GateSetting, Presence, Slot, SlotWriter
-from pipelines.errors import LaneError
+from pipelines.contracts import GateSetting, Presence
 from pipelines.gate.audit_window import AuditWindow
 from pipelines.gate.auditor import Auditor
 from pipelines.gate.motion import MotionGate
@@ -29,26 +26,12 @@ from pipelines.gate.pace import Pacer
 from pipelines.gate.sceneclock import SceneClock
 from pipelines.inflight import InFlight
 from pipelines.prefilter.validity import Validity
-from pipelines.preprocess.letterbox import fit
-from pipelines.preprocess.planes import pad_yuv, write_planes
 from pipelines.preprocess.thumbnail import luma_thumbnail
-from pipelines.values import (
-    U8,
-    AuditTag,
-    Cause,
-    Frame,
-    Letterbox,
-    ModelCard,
-    Outcome,
-    Priority,
-    SlotHeader,
-    TaskContext,
-    Timeline,
-)
+from pipelines.sender import Ask, Sender, SendParts
+from pipelines.standby import Standby
+from pipelines.values import U8, Cause, Frame, Outcome, Priority, Timeline
 
 _STILL_LIFE_NS = 30 * 1_000_000_000
-_FOR_EVER_NS = 3600 * 1_000_000_000
-_PATIENCE_S = 0.0005
 
 
 class PathOptions(BaseModel, frozen=True, extra="forbid"):
@@ -84,18 +67,8 @@ class PathParts:
     """Snapshots are wanted: hold the source picture until the answer."""
     picture: Callable[[Cause | None], None]
     """Told when the picture becomes invalid (the cause) or sound again (None)."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Ask:
-    """What the gates learned of a frame that goes on."""
-
-    time_ns: int
-    presence: float
-    deadline_ns: int
-    timeline: Timeline
-    audit: AuditTag | None = None
-    against: Outcome | None = None
+    standby: Standby | None = None
+    """Who answers while no worker does; None: nobody, and such frames fail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +84,8 @@ class _Worth:
     """Of the gate that refused: how near it was to letting the frame pass, 1 at its threshold."""
     against: Outcome | None = None
     """It goes on for the heartbeat alone: the gate that would have dropped it."""
+    present: bool | None = None
+    """Presence is at or above its threshold; None: it was not asked."""
 
 
 _AS_CONFIGURED = GateSetting()
@@ -123,9 +98,7 @@ class FramePath:
     def __init__(self, parts: PathParts) -> None:
         self._parts = parts
         self._picture: Cause | None = None
-        self._fit: Letterbox | None = None
-        self._pad: tuple[int, int, int] = (16, 128, 128)
-        self._fit_key: object = None
+        self._sender = Sender(_send_parts(parts))
         self.episode_alive = False
         """Written by the event loop, read by the pump."""
         self._settings: Mapping[Outcome, GateSetting] = {}
@@ -146,6 +119,7 @@ class FramePath:
     def stop(self) -> None:
         """From here on every picture is `stopped`, also one that waits for a slot. Any thread."""
         self._stopping = True
+        self._sender.stop()
 
     def frame(self, frame: Frame, read_ns: int, decoded_ns: int, glance: bool = False) -> int | None:
         """Take one picture to its slot or its outcome. Blocks only for the work (and, unpaced, for a free slot).
@@ -172,7 +146,8 @@ class FramePath:
         seen_ns = time_ns if worth.seen or self._alive(time_ns) else None
         if worth.refused is None:
             ask = self._ask(frame, time_ns, worth.presence, read_ns, decoded_ns)
-            self._send(frame, replace(ask, against=Outcome.ASLEEP if glance else worth.against))
+            against = Outcome.ASLEEP if glance else worth.against
+            self._sender.send(frame, replace(ask, against=against, present=worth.present))
             return seen_ns
         parts.ledger.settle(frame.sequence, worth.refused)
         if parts.auditor is not None:
@@ -193,12 +168,12 @@ class FramePath:
     def _send_audited(self, frame: Frame, window: AuditWindow, time_ns: int, read_ns: int, decoded_ns: int) -> None:
         assert self._parts.auditor is not None
         ask = self._ask(frame, time_ns, 1.0, read_ns, decoded_ns)
-        self._send(frame, replace(ask, audit=self._parts.auditor.enter(window, frame.arrival_ns)))
+        self._sender.send(frame, replace(ask, audit=self._parts.auditor.enter(window, frame.arrival_ns)))
 
-    def _ask(self, frame: Frame, time_ns: int, presence: float, read_ns: int, decoded_ns: int) -> _Ask:
+    def _ask(self, frame: Frame, time_ns: int, presence: float, read_ns: int, decoded_ns: int) -> Ask:
         gated_ns = time.monotonic_ns()
         timeline = Timeline(frame.arrival_ns, read_ns, decoded_ns, gated_ns)
-        return _Ask(time_ns, presence, self._deadline_ns(frame, gated_ns), timeline)
+        return Ask(time_ns, presence, self._sender.deadline_ns(frame, gated_ns), timeline)
 
     # --- the questions ---------------------------------------------------------------------------------------------
 
@@ -244,6 +219,7 @@ class FramePath:
             None if there or anyway else Outcome.EMPTY,
             there and moving,
             probability / max(threshold, 1e-6),
+            present=probability >= threshold,
         )
 
     def _setting(self, gate: Outcome) -> GateSetting:
@@ -253,103 +229,16 @@ class FramePath:
         """The audit found no threshold that held the target: this gate lets everything through."""
         return self._setting(gate).open_since_ns is not None
 
-    # --- the one copy ----------------------------------------------------------------------------------------------
 
-    def _send(self, frame: Frame, ask: _Ask) -> None:
-        parts = self._parts
-        writer = parts.inflight.writer
-        if writer is None:
-            self._settle(frame, ask, Outcome.FAILED, Cause.NO_WORKER)
-        elif ask.timeline.gated_ns + parts.inflight.turnaround_ns > ask.deadline_ns:
-            self._settle(frame, ask, Outcome.LATE, Cause.AT_PUBLISH)
-        elif (slot := self._loan(writer)) is None:
-            self._settle(frame, ask, Outcome.STOPPED if self._stopping else Outcome.RING_FULL)
-        else:
-            self._fill(frame, ask, writer, slot)
-
-    def _fill(self, frame: Frame, ask: _Ask, writer: SlotWriter, slot: Slot) -> None:
-        """Publish; a bug on the way must not cost the ring its slot."""
-        try:
-            self._publish(frame, ask, writer, slot)
-        except BaseException:
-            self._settle(frame, ask, Outcome.FAILED, Cause.INTERNAL)
-            with suppress(LaneError):  # it was published all the same
-                writer.discard(slot)
-            raise
-
-    def _settle(self, frame: Frame, ask: _Ask, outcome: Outcome, cause: Cause | None = None) -> None:
-        """In the camera's ledger, or in the audit's."""
-        if ask.audit is None:
-            self._parts.ledger.settle(frame.sequence, outcome, cause)
-        elif self._parts.auditor is not None:
-            self._parts.auditor.settle(ask.audit, outcome)
-
-    def _deadline_ns(self, frame: Frame, gated_ns: int) -> int:
-        if not self._parts.paced:
-            return gated_ns + _FOR_EVER_NS
-        return frame.arrival_ns + self._parts.options.deadline_ms * 1_000_000
-
-    def _loan(self, writer: SlotWriter) -> Slot | None:
-        slot = writer.loan(self._parts.options.priority)
-        while slot is None and not self._parts.paced and not self._stopping:
-            if self._parts.inflight.writer is not writer:
-                return None
-            time.sleep(_PATIENCE_S)
-            slot = writer.loan(self._parts.options.priority)
-        return slot
-
-    def _publish(self, frame: Frame, ask: _Ask, writer: SlotWriter, slot: Slot) -> None:
-        parts = self._parts
-        where = self._geometry(frame, writer.card)
-        write_planes(frame, where, self._pad, slot.payload)
-        published_ns = time.monotonic_ns()
-        context = TaskContext(
-            task=parts.inflight.number(),
-            camera=parts.camera,
-            sequence=frame.sequence,
-            fit=where,
-            timeline=replace(ask.timeline, published_ns=published_ns),
-            time_ns=ask.time_ns,
-            wall_ms=(time.time_ns() - (published_ns - frame.arrival_ns)) // 1_000_000,
-            presence=ask.presence,
-            frame=frame if parts.keep_frame else None,
-            audit=ask.audit,
-            against=ask.against,
-        )
-        parts.inflight.open(context)  # before publish: the answer may come first
-        header = self._header(frame, context, ask.deadline_ns, writer.card)
-        try:
-            sent = writer.publish(slot, header)
-        except LaneError:
-            parts.inflight.close(context.task)
-            raise
-        if not sent and parts.inflight.close(context.task) is not None:
-            if parts.inflight.writer is writer:
-                self._settle(frame, ask, Outcome.RING_FULL)
-            else:
-                self._settle(frame, ask, Outcome.FAILED, Cause.PEER_LOST)
-
-    def _header(self, frame: Frame, context: TaskContext, deadline_ns: int, card: ModelCard) -> SlotHeader:
-        color_range, matrix = resolve(frame.color_range, frame.color_matrix, frame.wh[1])
-        return SlotHeader(
-            task=context.task,
-            camera=context.camera,
-            model=card.name,
-            arrival_ns=frame.arrival_ns,
-            deadline_ns=deadline_ns,
-            priority=self._parts.options.priority,
-            fit=context.fit,
-            color_range=color_range,
-            color_matrix=matrix,
-            payload_bytes=card.payload_bytes,
-            shape=(card.input_h * 3 // 2, card.input_w),
-        )
-
-    def _geometry(self, frame: Frame, card: ModelCard) -> Letterbox:
-        key = (frame.wh, frame.color_range, frame.color_matrix, card)
-        if self._fit is None or key != self._fit_key:
-            color_range, matrix = resolve(frame.color_range, frame.color_matrix, frame.wh[1])
-            self._fit = fit(frame.wh, (card.input_w, card.input_h), card.anchor)
-            self._pad = pad_yuv(card, color_range, matrix)
-            self._fit_key = key
-        return self._fit
+def _send_parts(parts: PathParts) -> SendParts:
+    return SendParts(
+        camera=parts.camera,
+        priority=parts.options.priority,
+        deadline_ms=parts.options.deadline_ms,
+        ledger=parts.ledger,
+        inflight=parts.inflight,
+        paced=parts.paced,
+        auditor=parts.auditor,
+        keep_frame=parts.keep_frame,
+        standby=parts.standby,
+    )

@@ -1,6 +1,7 @@
 """What lies between the two loops: tasks that ingest handed to a worker and egress has not had an answer for.
 
-Bound: one entry per slot of the lane. Full is impossible: a task is opened only with a slot in hand.
+Bound: one entry per slot of the lanes, as a task is opened with a slot in hand. What presence alone answers is here
+only on its way to the event loop.
 """
 
 from __future__ import annotations
@@ -37,6 +38,16 @@ class InFlight:
         with self._lock:
             self._open[context.task] = context
             self.peak = max(self.peak, len(self._open))
+
+    def get(self, task: int) -> TaskContext | None:
+        """A task that is open; it stays open."""
+        with self._lock:
+            return self._open.get(task)
+
+    def contexts(self) -> list[TaskContext]:
+        """All that are open."""
+        with self._lock:
+            return list(self._open.values())
 
     def close(self, task: int) -> TaskContext | None:
         """Take a task out; None if it is not open (answered twice, or settled when its camera stopped)."""

@@ -48,13 +48,14 @@ class Outcome(StrEnum):
     FAILED = "failed"
     """The work was tried and failed (see Cause)."""
     DEGRADED = "degraded"
-    """Answered by the DPU's own model."""
+    """Answered by a model of the DPU's own (see Cause), as no worker did."""
     INFERRED = "inferred"
     """Answered by a worker, with boxes or none."""
 
 
 class Cause(StrEnum):
-    """Why an outcome was `undecodable`, `invalid`, `late` or `failed`; a label beside the outcome's counter."""
+    """Why an outcome was `undecodable`, `invalid`, `late` or `failed`, and who answered where it was `degraded`: a
+    label beside the outcome's counter."""
 
     CORRUPT = "corrupt"
     NO_KEY_FRAME = "no_key_frame"
@@ -76,7 +77,12 @@ class Cause(StrEnum):
     BAD_INPUT = "bad_input"
     CHECKSUM = "checksum"
     BAD_OUTPUT = "bad_output"
+    SILENT = "silent"
     INTERNAL = "internal"
+    DETECTOR = "detector"
+    """Of `degraded`: the DPU's own detector answered."""
+    PRESENCE = "presence"
+    """Of `degraded`: the presence score alone did."""
 
 
 class AnswerCode(IntEnum):
@@ -93,6 +99,10 @@ class AnswerCode(IntEnum):
     CHECKSUM = 5
     BAD_OUTPUT = 6
     """The model answered what cannot be: values that are not finite, or rows of another shape than its card's."""
+
+
+FAILED_CODES = frozenset({AnswerCode.ENGINE_FAILED, AnswerCode.WATCHDOG, AnswerCode.BAD_OUTPUT})
+"""The worker tried, and it is the worker's fault: another model may do better."""
 
 
 class Priority(IntEnum):
@@ -299,6 +309,10 @@ class Answer:
     taken_ns: int = 0
     started_ns: int = 0
     finished_ns: int = 0
+    payload: U8 | None = None
+    """Of a task that the worker failed: a copy of its picture, made before the slot was free again."""
+    lane: str = ""
+    """Who answered, and by what way: WORKER/CARRIER; empty before transport/workers.py has seen it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -348,7 +362,8 @@ class AuditTag:
 class TaskContext:
     """What the DPU remembers of a task while the worker has it.
 
-    Bound: one per slot. `frame` is kept only where a snapshot may be wanted, so at most `slots` pictures live.
+    Bound: one per slot, and those that presence answers on their way to the event loop. `frame` is kept only where a
+    snapshot may be wanted, so at most so many pictures live.
     """
 
     task: int
@@ -366,6 +381,14 @@ class TaskContext:
     """Set: the task is the audit's, and `sequence` has its outcome already."""
     against: Outcome | None = None
     """Set: only the heartbeat let it pass; the gate that would have dropped it."""
+    present: bool | None = None
+    """What the presence model says at this camera's threshold; None: it was not asked."""
+    header: SlotHeader | None = None
+    """As it was published; None: it was not."""
+    payload: U8 | None = None
+    """View of the slot it was published in; nothing else is written there before an answer of the lane's."""
+    to_worker: bool = True
+    """False: published for the DPU's own detector."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -387,9 +410,14 @@ class FrameResult:
     time_ns: int = 0
     """Scene time (see TaskContext); 0: that of the timeline's arrival."""
     degraded: str | None = None
+    """None: a worker answered; "detector", "presence": the DPU's own did."""
+    present: bool = True
+    """Where presence alone answered: it sees somebody."""
     source: str = "gate"
     """"gate", or "audit" when the audit found it."""
     frame: Frame | None = None
+    lane: str = ""
+    """Which worker answered, and by what way: WORKER/CARRIER; empty: none did."""
 
 
 class AlertType(StrEnum):

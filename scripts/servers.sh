@@ -4,7 +4,7 @@ fg_packages=(
   mosquitto mosquitto-clients                                                                                # MQTT
   default-jdk-headless kcat maven                                                                            # Kafka
 )
-if [ "${FRAMEGATE_RDMA_VM:-}" = 1 ] && [ "$(uname -m)" = x86_64 ]; then # guests with soft-RoCE
+if [ "$(uname -m)" = x86_64 ]; then # guests with soft-RoCE
   fg_packages+=(busybox-static iproute2 kmod perftest python3-pyverbs qemu-system-x86)
   if grep -qs '^ID=ubuntu' /etc/os-release; then
     fg_packages+=(linux-image-generic linux-modules-extra-generic)

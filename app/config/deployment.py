@@ -21,6 +21,7 @@ from pipelines.gate.audit_estimate import EstimateOptions
 from pipelines.gate.audit_window import AuditOptions
 from pipelines.gate.budget_terms import BudgetOptions
 from pipelines.source.stagger import StaggerOptions
+from pipelines.standin.options import DegradedOptions
 from pipelines.transport.place import PlaceOptions
 
 _CAMERA = CameraDefaults()
@@ -51,6 +52,7 @@ class Config(WorkerDeployment, frozen=True, extra="forbid"):
     stagger: StaggerOptions = Field(StaggerOptions(), description="How quickly cameras are opened.")
     audit: AuditConfig = Field(AuditConfig(), description="A sample of what the gates dropped is looked at anyway.")
     budget: BudgetOptions = Field(BudgetOptions(), description="What decoding may cost, and who goes first.")
+    degraded: DegradedOptions = Field(DegradedOptions(), description="What answers while no worker does.")
     drain_s: float = Field(
         5.0, ge=0, le=300, description="How long the first stop signal waits for answers and sinks, s."
     )

@@ -14,22 +14,17 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from app.observe.latency import BUCKETS, PER_DECADE, LatencySnapshot, edge_s
-from app.observe.snapshot import CameraObserved, ObservedSnapshot, WorkerObserved, WorkerState
+from app.observe.metrics_worker import workers
+from app.observe.snapshot import CameraObserved, ObservedSnapshot
 from pipelines.accounting import LedgerSnapshot
-from pipelines.transport.flow import FlowState
+from pipelines.standby import StandbySnapshot
+from pipelines.standin.choice import Answerer
 from pipelines.values import CameraState, Outcome
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _FIRST_EDGE_S = 0.9e-3
 _EDGES = [b for b in range(BUCKETS) if (b + 1) % (PER_DECADE // 3) == 0 and edge_s(b) > _FIRST_EDGE_S]
 """Buckets whose upper edges are exported: 1 ms to 1000 s, three per factor of ten."""
-_LANE_GAUGES = ("slots", "free", "peak_used")
-_LANE_COUNTERS = ("loaned", "published", "discarded", "refused_full", "answered", "stale_answers")
-_LINK_COUNTERS = {
-    "attaches": "Lanes opened.",
-    "losses": "Lanes that ended.",
-    "failures": "Attempts that found no worker.",
-}
 _SINK_COUNTERS = ("offered", "acked", "dropped", "failed")
 
 
@@ -48,10 +43,11 @@ class SnapshotCollector(Collector):
         snapshot = self._observe()
         yield from _process(snapshot)
         yield from _cameras(snapshot)
-        yield from _workers(snapshot)
+        yield from workers(snapshot.workers)
         yield from _sinks(snapshot)
         yield from _latencies(snapshot)
         yield from _audit(snapshot)
+        yield from _standby(snapshot.standby)
 
 
 def render(snapshot: ObservedSnapshot) -> bytes:
@@ -163,83 +159,6 @@ def _by_camera(
     return metric
 
 
-def _workers(snapshot: ObservedSnapshot) -> Iterator[Metric]:
-    states = GaugeMetricFamily("framegate_worker_state", "1 for the present state.", labels=["worker", "state"])
-    restarts = CounterMetricFamily("framegate_worker_restarts", "Processes started anew.", labels=["worker"])
-    for name, worker in snapshot.workers.items():
-        restarts.add_metric([name], worker.restarts)
-        for state in WorkerState:
-            states.add_metric([name, state.value], worker.state is state)
-    yield states
-    yield restarts
-    yield from _flows(snapshot.workers)
-    yield from _links(snapshot.workers)
-    for key in _LANE_GAUGES:
-        yield _lane(
-            GaugeMetricFamily(f"framegate_lane_{key}", f"Slots: {key}.", labels=["worker"]), key, snapshot.workers
-        )
-    for key in _LANE_COUNTERS:
-        yield _lane(
-            CounterMetricFamily(f"framegate_lane_{key}", f"Slots: {key}.", labels=["worker"]), key, snapshot.workers
-        )
-
-
-def _flows(workers: Mapping[str, WorkerObserved]) -> Iterator[Metric]:
-    flows = {name: worker.flow for name, worker in workers.items() if worker.flow is not None}
-    states = GaugeMetricFamily(
-        "framegate_lane_state",
-        "1 for the present state: idle takes tasks, busy holds all it may, retry is left alone until it is probed.",
-        labels=["worker", "state"],
-    )
-    window = GaugeMetricFamily("framegate_lane_window", "Tasks the worker may hold at once.", labels=["worker"])
-    held = GaugeMetricFamily("framegate_lane_in_flight", "Tasks the worker holds.", labels=["worker"])
-    expected = GaugeMetricFamily(
-        "framegate_lane_expected_seconds", "Until a task sent now would be answered.", labels=["worker"]
-    )
-    openings = CounterMetricFamily(
-        "framegate_lane_breaker_openings", "How often the worker was left alone.", labels=["worker"]
-    )
-    for name, flow in flows.items():
-        for state in FlowState:
-            states.add_metric([name, state.value], flow.state is state)
-        window.add_metric([name], flow.window)
-        held.add_metric([name], flow.in_flight)
-        expected.add_metric([name], flow.expected_ns / 1e9)
-        openings.add_metric([name], flow.openings)
-    yield from (states, window, held, expected, openings)
-
-
-def _links(workers: Mapping[str, WorkerObserved]) -> Iterator[Metric]:
-    links = {name: worker.link for name, worker in workers.items() if worker.link is not None}
-    carriers = GaugeMetricFamily("framegate_lane_carrier", "1 for the present one.", labels=["worker", "carrier"])
-    events = CounterMetricFamily(
-        "framegate_carrier_events", "What a carrier alone counts.", labels=["worker", "carrier", "event"]
-    )
-    for name, link in links.items():
-        if link.attached:
-            carriers.add_metric([name, link.carrier], 1)
-        for key, count in link.counters.items():
-            carrier, _, event = key.partition("_")
-            events.add_metric([name, carrier, event], count)
-    yield from (carriers, events)
-    for key, text in _LINK_COUNTERS.items():
-        counter = CounterMetricFamily(f"framegate_link_{key}", text, labels=["worker"])
-        for name, link in links.items():
-            counter.add_metric([name], getattr(link, key))
-        yield counter
-
-
-def _lane(metric: Metric, key: str, workers: Mapping[str, WorkerObserved]) -> Metric:
-    for name, worker in workers.items():
-        if worker.lane is not None:
-            metric.add_sample(
-                metric.name + ("_total" if metric.type == "counter" else ""),
-                {"worker": name},
-                getattr(worker.lane, key),
-            )
-    return metric
-
-
 def _sinks(snapshot: ObservedSnapshot) -> Iterator[Metric]:
     for key in _SINK_COUNTERS:
         counter = CounterMetricFamily(f"framegate_sink_{key}", f"Records {key}.", labels=["sink"])
@@ -273,6 +192,18 @@ def _audit(snapshot: ObservedSnapshot) -> Iterator[Metric]:
         yield GaugeMetricFamily("framegate_recall", "Share of event windows that the gates let pass.", chain.value)
         yield GaugeMetricFamily("framegate_recall_low", "Of its 95 % interval.", chain.interval.low)
         yield GaugeMetricFamily("framegate_recall_high", "Of its 95 % interval.", chain.interval.high)
+
+
+def _standby(standby: StandbySnapshot | None) -> Iterator[Metric]:
+    if standby is None:
+        return
+    by = GaugeMetricFamily("framegate_answerer", "1 for who answers a frame that is seen now.", labels=["by"])
+    for answerer in (Answerer.WORKER, Answerer.DETECTOR, Answerer.PRESENCE):
+        by.add_metric([answerer.value], standby.answerer is answerer)
+    yield by
+    yield CounterMetricFamily("framegate_degradations", "Times that workers stopped answering.", standby.losses)
+    yield CounterMetricFamily("framegate_degraded_seconds", "For how long no worker answered.", standby.degraded_s)
+    yield GaugeMetricFamily("framegate_own_detector_waiting", "Pictures that wait for it.", standby.waiting)
 
 
 def _latencies(snapshot: ObservedSnapshot) -> Iterator[Metric]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from app.observe.snapshot import CameraObserved, ObservedSnapshot, WorkerObserved
 from pipelines.gate.audit import AuditSnapshot
+from pipelines.standby import StandbySnapshot
 
 
 def build_report(snapshot: ObservedSnapshot) -> dict[str, Any]:
@@ -25,6 +26,7 @@ def build_report(snapshot: ObservedSnapshot) -> dict[str, Any]:
         "sinks": {name: _fields(sink) for name, sink in snapshot.sinks.items()},
         "audit": _audit(snapshot.audit) if snapshot.audit else None,
         "budget": _fields(snapshot.budget) if snapshot.budget else None,
+        "degraded": _standby(snapshot.standby) if snapshot.standby else None,
         "counters": dict(snapshot.counters),
         "cpu_s": round(snapshot.cpu_s, 3),
     }
@@ -118,6 +120,10 @@ def _audit(audit: AuditSnapshot) -> dict[str, Any]:
         },
         "spent_s": round(audit.spent_s, 3),
     }
+
+
+def _standby(standby: StandbySnapshot) -> dict[str, Any]:
+    return _fields(standby) | {"answerer": standby.answerer.value, "degraded_s": round(standby.degraded_s, 3)}
 
 
 def _fields(value: Any) -> dict[str, Any]:

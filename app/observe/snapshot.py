@@ -11,6 +11,7 @@ from pipelines.accounting import LedgerSnapshot
 from pipelines.contracts import GateStatistics, LaneStatistics, SinkStatistics
 from pipelines.gate.audit import AuditSnapshot
 from pipelines.gate.budget_terms import BudgetSnapshot
+from pipelines.standby import StandbySnapshot
 from pipelines.transport.flow import FlowStatistics
 from pipelines.transport.link import LinkStatistics
 from pipelines.values import CameraState, Cause, Timeline
@@ -82,11 +83,13 @@ class ObservedSnapshot:
     workers: Mapping[str, WorkerObserved] = field(default_factory=dict)
     sinks: Mapping[str, SinkStatistics] = field(default_factory=dict)
     latencies: Mapping[str, LatencySnapshot] = field(default_factory=dict)
-    """By name: arrival_to_result, arrival_to_ack, and the stages of stage.py."""
+    """By name: arrival_to_result, arrival_to_degraded (where no worker answered), arrival_to_ack, and the stages."""
     loop_lag: LatencySnapshot = EMPTY
     audit: AuditSnapshot | None = None
     """None: switched off."""
     budget: BudgetSnapshot | None = None
+    standby: StandbySnapshot | None = None
+    """Who answers while no worker does."""
     counters: Mapping[str, int] = field(default_factory=dict)
     """Whatever else counts up: exported as framegate_NAME_total."""
 

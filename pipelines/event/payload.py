@@ -82,6 +82,7 @@ def detections_record(result: FrameResult) -> dict[str, Any]:
         "model": result.model,
         "degraded": result.degraded,
         "source": result.source,
+        "lane": result.lane,
         "timeline_ms": timeline_ms(result.timeline),
     }
 

@@ -58,6 +58,7 @@ class ProtobufEncoder:
             degraded=result.degraded or "",
             source=result.source,
             timeline=_timeline(result.timeline),
+            lane=result.lane,
         ).SerializeToString()
 
     def health(self, health: CameraHealth) -> bytes:

@@ -83,7 +83,7 @@ def sight(result: FrameResult, time_ns: int, options: SightingOptions, least_sco
     names = class_names(result)
     found = result.detections
     keep = np.flatnonzero(_wanted(found, names, result.source_wh, options, least_score)).tolist()
-    if not keep and not (options.presence_alerts and result.degraded == DEGRADED_PRESENCE):
+    if not keep and not (options.presence_alerts and result.degraded == DEGRADED_PRESENCE and result.present):
         return None
     corners = found.xyxy.tolist()
     return Sighting(

@@ -107,7 +107,7 @@ class Alert(_message.Message):
     def __init__(self, event_id: _Optional[str] = ..., type: _Optional[_Union[AlertType, str]] = ..., camera_id: _Optional[str] = ..., time_ms: _Optional[int] = ..., started_ms: _Optional[int] = ..., detections: _Optional[_Iterable[_Union[Detection, _Mapping[str, object]]]] = ..., source_width_px: _Optional[int] = ..., source_height_px: _Optional[int] = ..., task_id: _Optional[str] = ..., model: _Optional[str] = ..., degraded: _Optional[str] = ..., source: _Optional[str] = ..., timeline: _Optional[_Union[Timeline, _Mapping[str, object]]] = ..., reason: _Optional[str] = ..., snapshot_path: _Optional[str] = ..., snapshot_jpeg: _Optional[bytes] = ...) -> None: ...
 
 class FrameDetections(_message.Message):
-    __slots__ = ("camera_id", "time_ms", "frame", "detections", "source_width_px", "source_height_px", "task_id", "model", "degraded", "source", "timeline")
+    __slots__ = ("camera_id", "time_ms", "frame", "detections", "source_width_px", "source_height_px", "task_id", "model", "degraded", "source", "timeline", "lane")
     CAMERA_ID_FIELD_NUMBER: _ClassVar[int]
     TIME_MS_FIELD_NUMBER: _ClassVar[int]
     FRAME_FIELD_NUMBER: _ClassVar[int]
@@ -119,6 +119,7 @@ class FrameDetections(_message.Message):
     DEGRADED_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     TIMELINE_FIELD_NUMBER: _ClassVar[int]
+    LANE_FIELD_NUMBER: _ClassVar[int]
     camera_id: str
     time_ms: int
     frame: int
@@ -130,7 +131,8 @@ class FrameDetections(_message.Message):
     degraded: str
     source: str
     timeline: Timeline
-    def __init__(self, camera_id: _Optional[str] = ..., time_ms: _Optional[int] = ..., frame: _Optional[int] = ..., detections: _Optional[_Iterable[_Union[Detection, _Mapping[str, object]]]] = ..., source_width_px: _Optional[int] = ..., source_height_px: _Optional[int] = ..., task_id: _Optional[str] = ..., model: _Optional[str] = ..., degraded: _Optional[str] = ..., source: _Optional[str] = ..., timeline: _Optional[_Union[Timeline, _Mapping[str, object]]] = ...) -> None: ...
+    lane: str
+    def __init__(self, camera_id: _Optional[str] = ..., time_ms: _Optional[int] = ..., frame: _Optional[int] = ..., detections: _Optional[_Iterable[_Union[Detection, _Mapping[str, object]]]] = ..., source_width_px: _Optional[int] = ..., source_height_px: _Optional[int] = ..., task_id: _Optional[str] = ..., model: _Optional[str] = ..., degraded: _Optional[str] = ..., source: _Optional[str] = ..., timeline: _Optional[_Union[Timeline, _Mapping[str, object]]] = ..., lane: _Optional[str] = ...) -> None: ...
 
 class CameraHealth(_message.Message):
     __slots__ = ("camera_id", "time_ms", "state", "picture", "reason")

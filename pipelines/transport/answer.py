@@ -46,8 +46,7 @@ def pack_answer(buffer: Buffer, offset: int, stamp: Stamp, answer: Answer, top_k
     rows = answer.rows
     if rows.ndim != 2 or rows.shape[1] != ROW_VALUES or len(rows) > top_k:
         raise LaneError(f"the rows of task {answer.task} are {rows.shape}; the slot holds up to {top_k} rows of 6")
-    place = np.frombuffer(buffer, np.float32, rows.size, offset + ANSWER_HEADER_BYTES)
-    place.reshape(rows.shape)[:] = rows
+    np.ndarray(rows.shape, np.float32, buffer, offset + ANSWER_HEADER_BYTES)[:] = rows
     _HEADER.pack_into(
         buffer,
         offset,
@@ -83,7 +82,7 @@ def unpack_answer(buffer: Buffer, offset: int, expected: Stamp, task: int, top_k
         )
     if count > top_k:
         raise LaneError(f"slot {slot}: an answer of {count} rows, where {top_k} have room")
-    rows: F32 = np.frombuffer(buffer, np.float32, count * ROW_VALUES, offset + ANSWER_HEADER_BYTES).copy()
+    rows: F32 = np.ndarray((count, ROW_VALUES), np.float32, buffer, offset + ANSWER_HEADER_BYTES).copy()
     if code not in _CODES:
         raise LaneError(f"slot {slot}: an answer of code {code}, which this side does not know")
-    return Answer(task, _CODES[code], rows.reshape(count, ROW_VALUES), taken, started, finished)
+    return Answer(task, _CODES[code], rows, taken, started, finished)

@@ -74,7 +74,8 @@ class DeviceQueuePair:
     """See QueuePair. A context, domain, completion queue and queue pair for each attach: nothing outlives it.
 
     Sends: every n-th asks for a completion, with n half the slots; the queue has room for three rounds of all slots, so
-    a send queue that is full means a loop that does not run, and shows as `ring_full`.
+    a send queue that is full means a loop that does not run, and shows as `ring_full`. Receives: one for each slot and
+    some to spare, so that those used up can be posted anew in one call for several.
     """
 
     def __init__(self, port: Port, timeout: int, slots: int, writes_per_slot: int) -> None:
@@ -82,6 +83,9 @@ class DeviceQueuePair:
         self._posts, self._signal_every = 0, max(1, slots // 2)
         self._chains: dict[int, _Chain] = {}
         self._regions: list[MR] = []
+        self._events = self._used_receives = 0
+        self.fetched = 0
+        """Completions so far, of notices and of the writes that asked for one."""
         self._closed = False
         sends, self._receives = 3 * slots * writes_per_slot + _SPARE, slots + _SPARE
         self._context = Context(name=port.device)
@@ -91,11 +95,12 @@ class DeviceQueuePair:
             self._queue = CQ(self._context, sends + self._receives, None, self._channel, 0)
             self._queue.req_notify()
             capacity = QPCap(max_send_wr=sends, max_recv_wr=self._receives, max_send_sge=1, max_recv_sge=1)
-            wanted = QPInitAttr(qp_type=e.IBV_QPT_RC, scq=self._queue, rcq=self._queue, cap=capacity)
+            wanted = QPInitAttr(qp_type=e.IBV_QPT_RC, scq=self._queue, rcq=self._queue, cap=capacity, sq_sig_all=0)
             self._pair = QP(self._domain, wanted)
             self._empty = MR(self._domain, _EMPTY_BYTES, _LOCAL)
             sge = SGE(self._empty.buf, _EMPTY_BYTES, self._empty.lkey)
             self._receive = RecvWR(wr_id=_RECEIVE, num_sge=1, sg=[sge])
+            self._receives_at_once = _chained(sge, _SPARE)
         except BaseException:
             self._context.close()
             raise
@@ -182,18 +187,20 @@ class DeviceQueuePair:
         """See QueuePair."""
         with suppress(PyverbsRDMAError):  # EAGAIN: no event waits
             self._channel.get_cq_event(self._queue)
-            self._queue.ack_events(1)
+            self._events += 1
         self._queue.req_notify()
         out = []
         while True:
             count, found = self._queue.poll(_POLL)
+            self.fetched += count
             for one in found:
                 if one.status != SUCCESS:
                     out.append(Completion(None, in_words(one.status), one.status == FLUSHED))
                 elif one.opcode == e.IBV_WC_RECV_RDMA_WITH_IMM:
-                    self._pair.post_recv(self._receive)
+                    self._used_receives += 1
                     out.append(Completion(socket.ntohl(one.imm_data)))
             if count < _POLL:
+                self._post_receives()
                 return out
 
     def close(self) -> None:
@@ -202,13 +209,28 @@ class DeviceQueuePair:
             return
         self._closed = True
         self._chains.clear()
+        self._queue.ack_events(self._events)  # all at once: until then the queue cannot be destroyed, that is all
         # In this order: the queue pair first, so that nothing is written through a key while it is being withdrawn.
         for part in (self._pair, *self._regions, self._empty, self._queue, self._channel, self._domain, self._context):
             part.close()
 
+    def _post_receives(self) -> None:
+        """Before any notice of this round is answered, so that one is there for each slot that the peer may fill."""
+        while self._used_receives >= _SPARE:
+            self._pair.post_recv(self._receives_at_once[0])
+            self._used_receives -= _SPARE
+
     def _registered(self, region: MR, address: int, length_bytes: int) -> LocalRegion:
         self._regions.append(region)
         return LocalRegion(address, region.lkey, length_bytes, RemoteRegion(address, region.rkey, length_bytes))
+
+
+def _chained(sge: SGE, count: int) -> list[RecvWR]:
+    """Receives that are posted with the first of them; each points to the next, so all must be kept."""
+    requests = [RecvWR(wr_id=_RECEIVE, num_sge=1, sg=[sge])]
+    for _ in range(count - 1):
+        requests.insert(0, RecvWR(wr_id=_RECEIVE, num_sge=1, sg=[sge], next_wr=requests[0]))
+    return requests
 
 
 def _channel(context: Context) -> tuple[CompChannel, int]:

@@ -73,6 +73,11 @@ class LaneReader:
         return None if self._memory is None else self._memory.region
 
     @property
+    def held(self) -> int:
+        """Slots announced and not yet answered."""
+        return len(self._held)
+
+    @property
     def end_reason(self) -> str | None:
         """Why the lane ended, None while it lives."""
         return self._end_reason

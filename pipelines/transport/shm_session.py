@@ -15,15 +15,15 @@ from pipelines.values import ModelCard
 
 _ROUNDS = 16
 _SHARE = 4
-"""Notices wait for no further doorbells once a quarter of the slots has them, so that the pumps always have some."""
+"""Notices wait no longer once a quarter of what was announced has them: the pumps fill slots while we serve."""
 
 
 class ServerSession:
     """One lane from ATTACHED to its end. Event-loop thread.
 
     Notices of answers wait until this turn of the loop is over, and go out in one message: a peer that wakes once for
-    many is what makes the lane quick. Bound: the slots; once a quarter of them waits, no further doorbells are heard
-    first, and an idle worker holds nothing back.
+    many is what makes the lane quick. A worker that serves slots as they come (within `readable`) tells of each quarter
+    of what was announced; else both sides would take turns, each asleep while the other works. Bound: the slots.
     """
 
     def __init__(self, sock: socket.socket, memory: LaneMemory, card: ModelCard, name: str) -> None:
@@ -32,8 +32,8 @@ class ServerSession:
         self._loop = asyncio.get_running_loop()
         self._buffer = bytearray(MAX_MESSAGE_BYTES)
         self._notices: list[tuple[int, int]] = []
-        self._most_notices = max(1, memory.layout.slots // _SHARE)
-        self._flush_due = False
+        self._most_notices = 1
+        self._reading = self._flush_due = False
         self._readable: Callable[[LaneReader], None] = lambda lane: None
         self._over: asyncio.Future[None] = self._loop.create_future()
         self.lane.on_end = self._finish
@@ -63,20 +63,20 @@ class ServerSession:
         self.lane.end(reason)
 
     def _read(self) -> None:
-        self._flush_due = True  # at the end of this turn
+        self._reading = True  # flushed at the end of this turn
         try:
             for _ in range(_ROUNDS):
                 if not seqpacket.receive_waiting(self._sock, self._buffer, self._handle):
                     break
+                self._most_notices = max(1, self.lane.held // _SHARE)
                 self._readable(self.lane)
-                if len(self._notices) >= self._most_notices:
-                    break
         except LaneError as error:
             self.lane.end(str(error))
         except Exception as error:
             # A bug in the worker loop must not vanish in a loop callback: it goes out through run().
             if not self._over.done():
                 self._over.set_exception(error)
+        self._reading = False
         self._flush()
 
     def _handle(self, data: memoryview) -> None:
@@ -91,7 +91,10 @@ class ServerSession:
 
     def _answered(self, slot: int, generation: int) -> None:
         self._notices.append((slot, generation))
-        if not self._flush_due:
+        if self._reading:
+            if len(self._notices) >= self._most_notices:
+                self._flush()
+        elif not self._flush_due:
             self._flush_due = True
             self._loop.call_soon(self._flush)
 

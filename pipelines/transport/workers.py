@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -65,6 +65,8 @@ class Member:
         self.flow: Flow | None = None
         """None: not attached, or not used."""
         self.refused = ""
+        self.way = name
+        """What its answers are marked with, WORKER/CARRIER; told by whoever knows the link."""
         self.breaker = Breaker(options)
         self._workers = workers
 
@@ -202,7 +204,7 @@ class Workers:
             task = self._out.pop(answer.task, None)
             if task is not None and member.flow is not None:
                 member.flow.answered(answer.code, now_ns - task.sent_ns, task.place, now_ns)
-        self._events.answered(answer)
+        self._events.answered(replace(answer, lane=member.way))
 
     def left(self, member: Member, tasks: Sequence[int], reason: str) -> None:
         """A worker is lost: its tasks go elsewhere, or are lost too."""

@@ -6,7 +6,7 @@ import threading
 import time
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from pipelines.transport.answer import unpack_answer
 from pipelines.transport.layout import Stamp, pack_header
 from pipelines.transport.region import RegionLayout
 from pipelines.transport.ring import Ring, RingStatistics
-from pipelines.values import U8, Answer, ModelCard, Priority, SlotHeader
+from pipelines.values import FAILED_CODES, U8, Answer, ModelCard, Priority, SlotHeader
 
 Doorbell = Callable[[int, int], bool]
 """(slot, generation) -> rung? Never blocks. False: no room for the notice, or the peer is gone."""
@@ -132,6 +132,8 @@ class LaneWriter:
         stamp = Stamp(self._epoch, index, generation)
         offset = self._layout.answer_offset(index)
         answer = unpack_answer(self._memory.answers, offset, stamp, task, self._layout.top_k)
+        if answer.code in FAILED_CODES:
+            answer = replace(answer, payload=self._payloads[index].copy())  # somebody else may answer, without the slot
         with self._lock:
             self._ring.release(index)
         return answer

@@ -19,7 +19,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -214,7 +214,7 @@ class Lifecycle:
         if sha256 not in ("", candidate.sha256):
             raise ModelError(f"{candidate.path} is no longer the file that served: name it to load it all the same")
         checked_ns = time.monotonic_ns()
-        fresh = await asyncio.to_thread(self._prepare, candidate)
+        fresh = await asyncio.to_thread(self._prepare, candidate, self.card, self._serving.loop.usual_ns)
         ready_ns = time.monotonic_ns()
         try:
             reattached = self._swap(fresh)
@@ -225,12 +225,12 @@ class Lifecycle:
         card = fresh.engine.card
         return Swap(candidate, card, checked_ns - began_ns, ready_ns - checked_ns, drained_ns, reattached)
 
-    def _prepare(self, candidate: Candidate) -> _Served:
-        """Load and warm, in a thread of its own."""
+    def _prepare(self, candidate: Candidate, card: ModelCard, usual_ns: Mapping[int, float]) -> _Served:
+        """Load and warm, in a thread of its own. One of the same kind takes as long as the one that serves."""
         engine = self._source.open(candidate)
         served = self._served(candidate, engine)
         try:
-            served.loop.warm()
+            served.loop.warm(usual_ns if interchangeable(engine.card, card) else None)
         except BaseException:
             served.close()
             raise

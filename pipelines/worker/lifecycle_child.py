@@ -22,7 +22,11 @@ async def ask_child(command: Sequence[str], timeout_s: float) -> dict[str, Any]:
     """
     pipe = asyncio.subprocess.PIPE
     child = await asyncio.create_subprocess_exec(
-        *command, stdin=asyncio.subprocess.DEVNULL, stdout=pipe, stderr=pipe, start_new_session=True
+        *command,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=pipe,
+        stderr=pipe,
+        process_group=0,  # Ctrl-C is not for it; but our session, as its low priority counts within that only
     )
     try:
         async with asyncio.timeout(timeout_s):

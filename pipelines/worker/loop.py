@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,29 +84,28 @@ class WorkerLoop:
         self._batches: Counter[int] = Counter()
         self._affine: dict[tuple[ColorRange, ColorMatrix], F32] = {}
 
-    def warm(self) -> None:
+    def warm(self, known_ns: Mapping[int, float] | None = None) -> None:
         """Run batches of 1, 2, 4 ... up to the largest: the first camera does not pay, and times are known. Blocks.
+
+        Args:
+            known_ns: What the sizes take, see `usual_ns`; each is run only once then, so that it can allocate.
 
         Raises:
             ModelError: there is not memory enough for one picture. EngineError: it does not run. DeviceLost.
         """
-        card = self._engine.card
-        blank = np.full(card.payload_bytes, 128, np.uint8)
-        color = affine(card, ColorRange.LIMITED, ColorMatrix.BT601)
-        for run in range(_WARM_RUNS):  # in rounds: what slows the machine for a moment slows all sizes alike
+        for run in range(1 if known_ns else _WARM_RUNS):  # in rounds: what slows the machine slows all sizes alike
             for size in doublings(self._largest):
-                started_ns = time.monotonic_ns()
-                if size > self._limit.at(started_ns):
+                if size > self._limit.at(time.monotonic_ns()) or not self._warmed(size, measured=run > 0):
                     break
-                try:
-                    self._engine.infer([blank] * size, np.stack([color] * size))
-                except (OutOfMemory, MemoryError) as error:
-                    if size == 1:
-                        raise ModelError(f"{card.name}: no memory even for a batch of 1: {error}") from error
-                    self._limit.failed(size, time.monotonic_ns())
-                    break
-                if run:  # the first one allocates
-                    self._profile.record(size, time.monotonic_ns() - started_ns)
+        for size, ns in (known_ns or {}).items():
+            for _ in range(1, _WARM_RUNS):
+                self._profile.record(size, int(ns))
+
+    @property
+    def usual_ns(self) -> dict[int, float]:
+        """{batch size: what it takes now}; empty before anything was measured."""
+        usual_ns = {size: self._profile.expected_ns(size) for size in doublings(self._largest)}
+        return usual_ns if all(usual_ns.values()) else {}
 
     def collect(self, reader: SlotReader) -> None:
         """A lane has something: take all of it."""
@@ -168,6 +167,23 @@ class WorkerLoop:
         )
 
     # --- internals -------------------------------------------------------------------------------------------------
+
+    def _warmed(self, size: int, measured: bool) -> bool:
+        """Run a batch of this size. False: there is no room for it."""
+        card = self._engine.card
+        blank = np.full(card.payload_bytes, 128, np.uint8)
+        color = affine(card, ColorRange.LIMITED, ColorMatrix.BT601)
+        started_ns = time.monotonic_ns()
+        try:
+            self._engine.infer([blank] * size, np.stack([color] * size))
+        except (OutOfMemory, MemoryError) as error:
+            if size == 1:
+                raise ModelError(f"{card.name}: no memory even for a batch of 1: {error}") from error
+            self._limit.failed(size, time.monotonic_ns())
+            return False
+        if measured:  # the first one allocates
+            self._profile.record(size, time.monotonic_ns() - started_ns)
+        return True
 
     def _heed_ended(self) -> None:
         """Forget batches that have ended. Raises what one of them raised."""

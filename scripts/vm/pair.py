@@ -47,7 +47,7 @@ _DPU = """
 sent() { cat /sys/class/net/eth2/statistics/tx_bytes; }
 before=$(sent)
 export FRAMEGATE_RDMA=10.80.0.1 FRAMEGATE_RDMA_CLIP=%(share)s/clip FRAMEGATE_RDMA_RESULTS=%(share)s/results
-export FRAMEGATE_RDMA_EMULATED=%(emulated)s FRAMEGATE_RDMA_PAIR=%(near)s,%(far)s,10.78.0.2:%(port)d
+export FRAMEGATE_RDMA_ROUNDS=%(rounds)d FRAMEGATE_RDMA_PAIR=%(near)s,%(far)s,10.78.0.2:%(port)d
 python -m pytest -v --no-header -p no:cacheprovider -p no:xdist --durations=12 --junitxml=%(share)s/tests.xml \\
   -k "%(only)s" tests/contracts/test_lane.py tests/hardware || true
 echo $(($(sent) - before)) > %(share)s/wire_bytes
@@ -60,14 +60,17 @@ def worker_script(root: Path, python: Path, pyverbs: Path) -> str:
     return _filled(_NETWORK + _WORKER, root, python, pyverbs, FAR, "10.78.0.2")
 
 
-def dpu_script(root: Path, python: Path, pyverbs: Path, only: str = "", emulated: bool = True) -> str:
-    """The near host: it runs the tests, or those that pytest's -k would choose with `only`."""
+def dpu_script(root: Path, python: Path, pyverbs: Path, only: str = "", rounds: int = 1) -> str:
+    """The near host: it runs the tests, or those that pytest's -k would choose with `only`.
+
+    rounds: of each measurement of speed.
+    """
     chosen = f"{_ALL} and ({only})" if only else _ALL
-    return _filled(_NETWORK + _TO_ITSELF + _DPU, root, python, pyverbs, NEAR, "10.78.0.1", chosen, emulated)
+    return _filled(_NETWORK + _TO_ITSELF + _DPU, root, python, pyverbs, NEAR, "10.78.0.1", chosen, rounds)
 
 
 def _filled(
-    text: str, root: Path, python: Path, pyverbs: Path, link: str, talk: str, only: str = "", emulated: bool = True
+    text: str, root: Path, python: Path, pyverbs: Path, link: str, talk: str, only: str = "", rounds: int = 1
 ) -> str:
     return "#!/bin/bash" + text % {
         "mtu": _MTU,
@@ -81,5 +84,5 @@ def _filled(
         "root": shlex.quote(str(root)),
         "pyverbs": shlex.quote(str(pyverbs)),
         "only": only,
-        "emulated": "1" if emulated else "",
+        "rounds": rounds,
     }

@@ -11,7 +11,7 @@
 | slow MS    | takes so many milliseconds longer for each of its tasks           |
 
 A fault lasts until the file is gone; of `lost` and `hang` the file is removed first, as the next process would do the
-same again. `once WORD` removes it for the others too.
+same again. `once WORD` removes it for the others too. `WORD of MODEL` concerns the model whose card has that name only.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _ENDS_THE_PROCESS = ("lost", "hang")
 
 
 def inject(file: Path, fault: str) -> None:
-    """From the next batch on. The file is whole whenever it is there."""
+    """From the next batch on. The file is whole whenever it is there; removing it ends the fault."""
     fresh = file.with_suffix(".new")
     fresh.write_text(fault)
     fresh.rename(file)
@@ -81,6 +81,11 @@ class FaultyEngine:
             words = self._file.read_text().split()
         except FileNotFoundError:
             return []
+        if "of" in words:
+            cut = words.index("of")
+            if words[cut + 1] != self.card.name:
+                return []
+            words = words[:cut]
         if words[0] in (*_ENDS_THE_PROCESS, "once"):
             self._file.unlink(missing_ok=True)
         return words[1:] if words[0] == "once" else words

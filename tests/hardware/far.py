@@ -66,6 +66,9 @@ class Far:
     def registered(self) -> int:
         return int(self._ask("registered"))
 
+    def listens(self, port: int) -> bool:
+        return bool(self._ask("listens", port=port))
+
     def close(self) -> None:
         """The peer then stops everything that it started."""
         self._lines.close()

@@ -22,6 +22,7 @@ from typing import Any
 
 from tests.hardware import roles
 
+_LISTENING = "0A"
 LOGS = Path(os.environ.get("FRAMEGATE_PEER_LOGS", "/tmp"))
 
 
@@ -62,6 +63,12 @@ class Peer:
     def registered(self) -> int:
         """Memory regions that the devices of this host have."""
         return roles.registered()
+
+    def listens(self, port: int) -> bool:
+        """Somebody accepts TCP connections there, proc_net(5)."""
+        tables = (Path(f"/proc/net/{table}").read_text() for table in ("tcp", "tcp6"))
+        rows = (row.split() for table in tables for row in table.splitlines()[1:])
+        return any(row[1].endswith(f":{port:04X}") and row[3] == _LISTENING for row in rows)
 
     def stop_all(self) -> None:
         """As if nothing had been."""

@@ -170,7 +170,8 @@ async def test_a_link_that_stays_down_is_an_error_not_silence(far: Far, pair_of_
         assert lane.link.writer is None
         assert "no worker at" in lane.link.statistics().reason
         far.link("up")
-        await lane.flows(1)
+        recovered_s = await lane.flows(1)
+    note(recovery_s={"link_down_for_ever": round(recovered_s, 2)})
     note(noticed_s={"link_down_for_ever": round(noticed_s, 2)})
 
 
@@ -249,7 +250,7 @@ async def test_a_late_write_is_refused_by_the_device(far: Far, pair_of_hosts: Ho
     send(2)
     await until(lambda: len(events.losses) == 2)
     assert bytes(old[: len(roles.MARK)]) == bytes(len(roles.MARK))
-    await until(lambda: len(events.writers) == 3 and link.writer)
+    recovered_s = await until(lambda: len(events.writers) == 3 and link.writer)
     new = send(3)
     await until(lambda: bytes(new[: len(roles.MARK)]) == roles.MARK)
     running.cancel()
@@ -257,6 +258,7 @@ async def test_a_late_write_is_refused_by_the_device(far: Far, pair_of_hosts: Ho
     assert "lane 3; the one before: the RDMA connection failed: the peer's device refused a write" in far.output(worker)
     assert bytes(old[: len(roles.MARK)]) == bytes(len(roles.MARK))
     assert roles.registered() == 0
+    note(recovery_s={"late_write": round(recovered_s, 2)})
 
 
 @asynccontextmanager

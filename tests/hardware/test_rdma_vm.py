@@ -1,4 +1,8 @@
-"""scripts/rdma_vm as a test: the contract, the faults, the pipe and the speed of the RDMA lane, in two guests."""
+"""scripts/rdma_vm as a test: the contract, the faults and the pipe of the RDMA lane, in two guests.
+
+Speeds are measured once, to see that they can be; what they have to be on a machine that idles, the command's --strict
+knows.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +16,21 @@ from scripts.vm.__main__ import LIMIT_S, run
 from scripts.vm.image import CannotBoot
 from tests.hardware.far import VARIABLE
 
+FAULTS = {
+    "worker_killed",
+    "dpu_killed",
+    "link_down_3s",
+    "link_down_for_ever",
+    "worker_hung",
+    "receiver_silent",
+    "forged_handshake",
+    "layout_mismatch",
+    "late_write",
+}
+
 
 @pytest.mark.timeout(LIMIT_S + 120)
 def test_rdma_between_two_guests(tmp_path: Path) -> None:
-    if os.environ.get("FRAMEGATE_RDMA_VM") != "1":
-        pytest.skip("boots two virtual machines, some minutes without KVM: FRAMEGATE_RDMA_VM=1 runs it")
     if VARIABLE in os.environ:
         pytest.skip("this is one of the guests")
     if platform.machine() != "x86_64":
@@ -27,5 +41,9 @@ def test_rdma_between_two_guests(tmp_path: Path) -> None:
         pytest.skip(str(reason))
     assert report["tests_failed"] == 0, report["failed"]
     assert report["tests_passed"] > 30
-    assert report["goodput_ratio"] > 0.5, "0.8 is asked for where nothing else runs; a test must bear a busy machine"
+    assert report["tests_skipped"] == 0, "what the guests have, nothing in them may miss"
+    assert set(report["recovery_s"]) == FAULTS
+    assert report["pipe"]["boxes"] > 20
+    assert report["goodput_ratio"] > 0
+    assert report["trip_ratio"] > 0
     assert report["contract_wire_bytes"] > 1_000_000, "the contract suite must go over the wire"

@@ -9,6 +9,7 @@ import pytest
 
 from app.observe.report import build_report
 from pipelines.framepath import FramePath
+from pipelines.sender import Sender
 from pipelines.values import CameraState, Cause, Outcome
 from tests.fakes.rtsp_clips import write_clip
 from tests.integration.load import NULL_WORKER, caused, looped, more_inferred, outcomes
@@ -21,15 +22,15 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_clip(tmp_path_factory.mktemp("clip") / "clip.mp4", wh=(320, 192), options={"g": "10", "bf": "2"})
 
 
-@pytest.mark.parametrize("where", ["frame", "_publish"])
+@pytest.mark.parametrize(("what", "where"), [(FramePath, "frame"), (Sender, "_publish")])
 async def test_a_bug_costs_its_camera_seconds_and_the_others_nothing(
-    tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch, where: str
+    tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch, what: type, where: str
 ) -> None:
     """`frame`: with a picture in hand; `_publish`: with a slot in hand, which must not be lost to the ring."""
-    original = getattr(FramePath, where)
+    original = getattr(what, where)
     bugs = 0
 
-    def buggy(path: FramePath, *arguments: Any, **named: Any) -> Any:
+    def buggy(path: Any, *arguments: Any, **named: Any) -> Any:
         nonlocal bugs
         if path._parts.camera == "file0" and bugs < 2:
             bugs += 1
@@ -39,7 +40,7 @@ async def test_a_bug_costs_its_camera_seconds_and_the_others_nothing(
     config = {"cameras": looped(clip, 2, analyse_fps=0), "worker": NULL_WORKER}
     async with running(tmp_path, config) as dpu:
         await more_inferred(dpu, 20)
-        monkeypatch.setattr(FramePath, where, buggy)
+        monkeypatch.setattr(what, where, buggy)
         await until(lambda: dpu.cameras.deaths("file0") == 2, what="the second death")
         told = build_report(dpu.observe())["cameras"]["file0"]
         assert told["state"] == CameraState.BACKOFF

@@ -1,6 +1,8 @@
 """Models that take each other's place in a real worker under the load of 64 cameras, by command and by socket.
 
-FRAMEGATE_LONG=1 runs the acceptance's form: the shipped detector, and 100 reloads.
+FRAMEGATE_LONG=1 runs the acceptance's form: the shipped detector, 100 reloads, and bounds on gaps, on the time until a
+model is ready, and on memory. It wants a machine at rest. The plain form prints the same figures and judges none of
+them that a busy machine could spoil.
 """
 
 from __future__ import annotations
@@ -34,11 +36,11 @@ from tests.integration.traffic import Traffic, flowing
 FPS = 0.25 if LONG else 3.0
 """Of each camera. The shipped detector takes ten times as long as the small one of the short form."""
 SETTLE, RELOADS = (10, 100) if LONG else (3, 8)
-ALLOWED_GAP_NS = 50_000_000 if LONG else 250_000_000
-"""Beside a batch. The short form runs on machines that are busy with other things, where 50 ms mean nothing; a load
-that stops the worker takes half a second and more."""
-FLAT_KIB = 3 << 10
-"""What the worker may have grown by between the first reloads and the last."""
+ALLOWED_GAP_NS = 50_000_000
+"""Beside a batch."""
+READY_MS = 1000
+FLAT_KIB = (3 if LONG else 12) << 10
+"""What the worker may have grown by between the first reloads and the last; what the allocator keeps comes and goes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,19 +122,21 @@ class Gaps:
         self.reload_ns.append(self._traffic.longest_gap_ns)
 
     def check(self) -> None:
-        """One batch and what is allowed: half of the reloads at least; in the long form all, on a machine at rest."""
+        """One batch and what is allowed, where this machine has no such gaps of its own."""
         longest_ns, usual_ns = max(self.reload_ns), median(self.reload_ns)
         print(f"longest, ms: batch {self.batch_ns / 1e6:.1f}; gap in quiet spells {self.quiet_ns / 1e6:.1f}", end="")
         print(f", in reloads {longest_ns / 1e6:.1f} (median {usual_ns / 1e6:.1f})")
-        assert usual_ns <= self.batch_ns + max(ALLOWED_GAP_NS, self.quiet_ns)
-        if LONG and self.quiet_ns <= ALLOWED_GAP_NS / 2:
-            assert longest_ns <= self.batch_ns + ALLOWED_GAP_NS
+        beyond = [gap_ns for gap_ns in self.reload_ns if gap_ns > self.batch_ns + ALLOWED_GAP_NS]
+        print(f"reloads with a longer gap than a batch and {ALLOWED_GAP_NS / 1e6:.0f} ms: {len(beyond)}")
+        if LONG:
+            assert self.quiet_ns <= self.batch_ns + ALLOWED_GAP_NS, "this machine is too busy to tell"
+            assert not beyond
 
 
 @pytest.mark.timeout(1200 if LONG else 120)
 async def test_reload_under_load_loses_no_task_and_leaves_no_gap(tmp_path: Path, models: Path) -> None:
     async with worker(tmp_path, models) as running, flowing(running.socket, FPS) as traffic:
-        gaps, ready_ms, memory_kib = Gaps(traffic), [], []
+        gaps, ready_ms, checked_ms, memory_kib = Gaps(traffic), [], [], []
         for turn in range(RELOADS):
             async with gaps.reload():
                 reply = await running.ask("load", f"{models}@{2 - turn % 2}")
@@ -140,16 +144,23 @@ async def test_reload_under_load_loses_no_task_and_leaves_no_gap(tmp_path: Path,
             assert not reply["reattached"]
             assert reply["drained_ms"] is not None
             ready_ms.append(reply["ready_ms"])
+            checked_ms.append(reply["checked_ms"])
             memory_kib.append(running.rss_kib())
         status = await running.ask("status")
         assert (status["loads"], status["refused"], status["retiring"]) == (RELOADS, 0, 0)
-    print(f"{traffic.published} tasks; ready ms: median {median(ready_ms):.0f}, longest {max(ready_ms):.0f}")
+    print(f"{traffic.published} tasks, {traffic.overtaken} overtaken; ", end="")
+    print(
+        f"checked ms: median {median(checked_ms):.0f}; ready ms: median {median(ready_ms):.0f}, max {max(ready_ms):.0f}"
+    )
     print(f"memory KiB: {memory_kib[0]} first, {memory_kib[SETTLE]} settled, {memory_kib[-1]} last")
     gaps.check()
     assert traffic.lost == []
     assert traffic.answers == {AnswerCode.OK: traffic.published}
     assert (traffic.attaches, traffic.no_lane) == (1, 0)
-    assert traffic.ring_full == 0 or not LONG, "64 cameras fill 128 slots only while the whole machine stands still"
+    if LONG:
+        assert traffic.ring_full == 0, "64 cameras fill 128 slots only while the whole machine stands still"
+        assert traffic.overtaken == 0, "an old model's last batch is answered before its successor's second"
+        assert max(ready_ms) <= READY_MS
     assert memory_kib[-1] <= memory_kib[SETTLE] + FLAT_KIB, memory_kib
 
 

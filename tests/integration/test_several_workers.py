@@ -16,6 +16,7 @@ import yaml
 from app.dpu import Dpu
 from app.observe.report import build_report
 from pipelines.errors import LaneError
+from pipelines.sink.memory import MemoryOptions, MemorySink
 from pipelines.transport import rdma
 from pipelines.transport.flow import FlowStatistics
 from pipelines.values import Cause, Outcome
@@ -171,7 +172,8 @@ async def test_a_lane_takes_the_best_way_that_answers(tmp_path: Path, clip: Path
         linked = sockets / "lane.sock"
         place = {"socket": str(linked), "grpc": server}
         config = {"cameras": looped(clip, 2, analyse_fps=0), "workers": {"w": place}}
-        async with running(tmp_path, config) as dpu:
+        memory = MemorySink(MemoryOptions(results=10_000))
+        async with running(tmp_path, config, [memory]) as dpu:
             await more_inferred(dpu, 10)
             seen = told(dpu, "w")
             assert seen["carrier"] == "grpc"
@@ -182,3 +184,4 @@ async def test_a_lane_takes_the_best_way_that_answers(tmp_path: Path, clip: Path
             await until(lambda: told(dpu, "w")["carrier"] == "shm", what="the better way")
             await more_inferred(dpu, 10)
             assert told(dpu, "w")["choice"] == "the best way there is"
+        assert {result.lane for result in memory.results} == {"w/grpc", "w/shm"}, "each frame says who answered it"

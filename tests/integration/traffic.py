@@ -32,6 +32,7 @@ class Traffic:
         self.answers: Counter[AnswerCode] = Counter()
         self.lost: list[int] = []
         self.attaches = 0
+        self.sent = 0
         self.no_lane = 0
         """Frames that came while no lane was attached."""
         self.ring_full = 0
@@ -39,6 +40,9 @@ class Traffic:
         self.longest_gap_ns = 0
         """Between two answers."""
         self._answered_ns = 0
+        self.overtaken = 0
+        """Answers that came after one to a later frame of the same camera."""
+        self._newest: Counter[int] = Counter()
         self._next = 0
 
     def mark(self) -> None:
@@ -63,6 +67,9 @@ class Traffic:
     def answered(self, answer: Answer) -> None:
         del self._published[answer.task]  # a KeyError is an answer given twice
         self.answers[answer.code] += 1
+        camera = answer.task % CAMERAS
+        self.overtaken += answer.task < self._newest[camera]
+        self._newest[camera] = max(answer.task, self._newest[camera])
         now_ns = time.monotonic_ns()
         self.longest_gap_ns = max(self.longest_gap_ns, now_ns - self._answered_ns)
         self.longest_batch_ns = max(self.longest_batch_ns, answer.finished_ns - answer.started_ns)
@@ -99,6 +106,7 @@ class Traffic:
         wanted = header(self._next, camera=f"cam{self._next % CAMERAS}", card=self._writer.card)
         if self._writer.publish(slot, wanted):
             self._published[self._next] = time.monotonic_ns()
+            self.sent += 1
         else:
             self.ring_full += 1
 

@@ -8,7 +8,7 @@ import pytest
 from pydantic import SecretStr
 
 from app.lanes import lane_servers
-from pipelines import build
+from pipelines import build_link
 from pipelines.errors import LaneError
 from pipelines.transport import rdma
 from pipelines.transport.grpc_options import GrpcLaneOptions
@@ -34,7 +34,7 @@ def device(monkeypatch: pytest.MonkeyPatch, *ports: Port) -> None:
 
 def carriers(place: PlaceOptions) -> dict[str, str]:
     """Ways of a link by name; those there are not with their reason."""
-    link = build.link(place, LaneOptions(), Recorder())
+    link = build_link.link(place, LaneOptions(), Recorder())
     return {each.name: each.reason if isinstance(each, NoCarrier) else "" for each in link._carriers}
 
 

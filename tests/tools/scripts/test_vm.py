@@ -45,13 +45,9 @@ def test_a_machine_that_cannot_boot_guests_is_told_what_to_install(
         image.make_image(tmp_path)
     with pytest.raises(CannotBoot, match="apt-get install qemu-system-x86"):
         Guest("x", "", []).start(tmp_path, image.Image(tmp_path, tmp_path))
-
-    def none() -> Path:
-        raise CannotBoot("pyverbs is not installed")
-
-    monkeypatch.setattr(vm, "find_pyverbs", none)
+    monkeypatch.setattr(vm, "_TOOLS", (("no-such-program", "perftest"),))
     assert vm.main([]) == vm.CANNOT
-    assert capsys.readouterr().err == "rdma_vm: pyverbs is not installed\n"
+    assert capsys.readouterr().err == "rdma_vm: no-such-program is not installed: apt-get install perftest\n"
 
 
 def test_a_pyverbs_of_another_python_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,3 +57,23 @@ def test_a_pyverbs_of_another_python_is_named(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr("scripts.vm.__main__._SYSTEM", tmp_path / "none")
     with pytest.raises(CannotBoot, match="is for another Python"):
         vm.find_pyverbs()
+
+
+@pytest.mark.parametrize(
+    ("figures", "says"),
+    [
+        ({"goodput_ratio": 0.8, "trip_ratio": 3.0}, []),
+        ({"goodput_ratio": 0.79, "trip_ratio": 2.0}, ["goodput is 0.79"]),
+        ({"goodput_ratio": 0.9, "trip_ratio": 3.1}, ["a small round trip is 3.1"]),
+        ({"goodput_ratio": None}, ["goodput is None", "a small round trip is None"]),
+    ],
+)
+def test_speeds_count_only_where_they_are_asked_for(
+    figures: dict[str, float | None], says: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = {"tests_passed": 38, "tests_failed": 0} | figures
+    monkeypatch.setattr(vm, "run", lambda directory, only, rounds: report)
+    missed = vm.missed_speeds(report)
+    assert [sentence.startswith(begin) for sentence, begin in zip(missed, says, strict=True)] == [True] * len(says)
+    assert vm.main([]) == 0, "a busy machine says nothing about the lane"
+    assert vm.main(["--strict"]) == bool(says)

@@ -71,6 +71,7 @@ def test_frame_detections() -> None:
     assert record["boxes"][0] == [0.1, 1.0, 2.0, 3.0]
     assert (record["classes"], record["scores"]) == (["person", "car"], [0.9123, 0.5])
     assert (record["time"], record["frame"], record["task_id"]) == (WALL_MS + 2000, 50, "2000")
+    assert check("detections", JsonEncoder().result(replace(result, lane="rack/rdma")))["lane"] == "rack/rdma"
     assert check("detections", JsonEncoder().result(frame(0.0)))["boxes"] == []
 
 
@@ -156,12 +157,12 @@ def test_protobuf_types_reasons_and_snapshots() -> None:
 
 
 def test_protobuf_detections_and_health() -> None:
-    result = replace(frame(2.0, ("person", 0.9), ("car", 0.5)), degraded="detector")
+    result = replace(frame(2.0, ("person", 0.9), ("car", 0.5)), degraded="detector", lane="rack/grpc")
     found = pb.FrameDetections.FromString(ProtobufEncoder().result(result))
     health = pb.CameraHealth.FromString(ProtobufEncoder().health(HEALTH))
 
     assert [d.class_name for d in found.detections] == ["person", "car"]
-    assert (found.frame, found.task_id, found.degraded) == (50, "2000", "detector")
+    assert (found.frame, found.task_id, found.degraded, found.lane) == (50, "2000", "detector", "rack/grpc")
     assert found.timeline.read_ms == pytest.approx(1.5)
     assert (health.state, health.picture, health.reason) == ("stalled", "black", "no packet for 5 s")
 

@@ -329,9 +329,10 @@ async def test_a_dpu_process_that_breaks_the_rules_is_left(tmp_path: Path, words
             assert server.lanes == ()
 
 
-@pytest.mark.parametrize("later", [False, True])
-async def test_answers_of_one_turn_travel_in_one_message(tmp_path: Path, later: bool) -> None:
-    """Whether the worker answers where it is told of the slots, or later, as after a batch."""
+@pytest.mark.parametrize(("later", "messages"), [(False, 4), (True, 1)])
+async def test_answers_travel_together(tmp_path: Path, later: bool, messages: int) -> None:
+    """All in one message when they come in one turn, as after a batch; by quarters from a worker that answers where it
+    is told of the slots, so that the pumps fill the first ones while it serves the others."""
     path, options = tmp_path / "worker.sock", FAST.model_copy(update={"slots": 16})
 
     def answer(lane: LaneReader) -> None:
@@ -351,15 +352,20 @@ async def test_answers_of_one_turn_travel_in_one_message(tmp_path: Path, later: 
             card, mapped = await handshake.attach(sock, options)
             writer = LaneWriter(mapped, card, Ring(16), lambda slot, generation: True, False)
             pairs = []
-            for task in range(3):
+            for task in range(8):
                 slot = writer.loan(Priority.NORMAL)
                 assert slot
                 writer.publish(slot, header(task))
                 pairs.append((slot.index, slot.generation))
             sock.send(signals(Kind.PUBLISHED, pairs))
-            data, _ = await seqpacket.receive(sock, 5)
-            kind, told = parse_signals(data)
-            assert (kind, list(told)) == (Kind.ANSWERED, pairs)
+            told = []
+            for _ in range(messages):
+                data, _ = await seqpacket.receive(sock, 5)
+                kind, some = parse_signals(data)
+                assert kind == Kind.ANSWERED
+                told.append(list(some))
+            assert [len(some) for some in told] == [8 // messages] * messages
+            assert [pair for some in told for pair in some] == pairs
             for pair in pairs:
                 assert writer.answered(*pair)
 

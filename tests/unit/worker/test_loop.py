@@ -142,6 +142,15 @@ async def test_warm_measures_the_batch_range() -> None:
     worker.close()
 
 
+async def test_a_model_of_known_times_is_warmed_by_one_run_of_each_size() -> None:
+    engine = ToyEngine()
+    worker = WorkerLoop(engine, BatchOptions(max_batch=4))
+    worker.warm({1: 1e6, 2: 2e6, 4: 4e6})
+    assert engine.batches == [1, 2, 4]
+    assert worker.usual_ns == pytest.approx({1: 1e6, 2: 2e6, 4: 4e6})
+    worker.close()
+
+
 async def test_warm_finds_the_batch_for_which_there_is_room() -> None:
     engine = ToyEngine(max_batch=8)
 
