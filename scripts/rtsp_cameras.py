@@ -169,20 +169,22 @@ class Play:
     def push(self, source: Any, _length: int) -> None:
         """Streaming thread of this pipeline. Several at once: each call crosses into Python, and other cameras wait."""
         for _ in range(_AT_ONCE):
-            self._push(source)
+            if self._push(source) != Gst.FlowReturn.OK:
+                return
 
-    def _push(self, source: Any) -> None:
+    def _push(self, source: Any) -> Any:
         picture = self._clip.pictures[self._index]
         dts_ns = picture.dts_ns + self._shift_ns
         buffer = self._stamped(picture, source, dts_ns) if self._stamp else _shared(picture.buffer)
         buffer.dts = dts_ns
         buffer.pts = picture.pts_ns + self._shift_ns
-        source.emit("push-buffer", buffer)
+        taken = source.emit("push-buffer", buffer)
         self._frame += 1
         self._index += 1
         if self._index == len(self._clip.pictures):
             self._index = 0
             self._shift_ns += self._clip.length_ns
+        return taken
 
     def _stamped(self, picture: Picture, source: Any, dts_ns: int) -> Any:
         """A copy with truth in it. The sinks send at base time + dts on GStreamer's clock, which is CLOCK_MONOTONIC."""

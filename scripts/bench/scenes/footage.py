@@ -8,7 +8,7 @@ moves in the background. After the event the picture fades to the next place. Op
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -89,7 +89,7 @@ class Recorded:
         raise AssertionError("a cycle has no end")
 
     def pictures(self) -> Iterator[U8]:
-        reel = _reel(str(self.folder / self.clip.file), self.clip.crop)
+        reel = _Reel(_decoded(str(self.folder / self.clip.file), self.clip.crop))
         schedule = self._schedule()
         sensor = Sensor(self.wh, self.sigma, self.seed)
         after = self.clip.passages[len(schedule) % len(self.clip.passages)]
@@ -135,9 +135,9 @@ def _different(ground: U8, picture: U8) -> U8:
 
 
 class _Reel:
-    """A decoded clip (I420, cropped, limited range) and the pictures between its frames."""
+    """A decoded clip (I420, cropped, limited range) and the pictures between its frames. One thread: so is its flow."""
 
-    def __init__(self, pictures: list[U8]) -> None:
+    def __init__(self, pictures: Sequence[U8]) -> None:
         self._pictures = pictures
         self._flow: tuple[int, np.ndarray] | None = None
         self._dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
@@ -183,7 +183,7 @@ class _Reel:
 
 
 @lru_cache(maxsize=1)
-def _reel(path: str, crop: tuple[int, int, int, int] | None) -> _Reel:
+def _decoded(path: str, crop: tuple[int, int, int, int] | None) -> tuple[U8, ...]:
     pictures = []
     with av.open(path) as container:
         for frame in container.decode(video=0):
@@ -191,7 +191,7 @@ def _reel(path: str, crop: tuple[int, int, int, int] | None) -> _Reel:
             parts = [_cropped(plane, crop, 1 + (i > 0)) for i, plane in enumerate(planes(frame)[:3])]
             picture = np.concatenate([part.ravel() for part in parts]).reshape(-1, parts[0].shape[1])
             pictures.append(_limited(picture) if full else picture)
-    return _Reel(pictures)
+    return tuple(pictures)
 
 
 def _cropped(plane: U8, crop: tuple[int, int, int, int] | None, step: int) -> U8:
