@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from app.control.worker import Request, ask, control_path
+from app.place import socket_of
 from pipelines.model.fold import fold
 from pipelines.model.options import FoldOptions
 from pipelines.values import AnswerCode
@@ -186,3 +187,25 @@ async def copies_nothing(worker: Faulty, traffic: Traffic) -> None:
 async def serving(worker: Faulty) -> str:
     status = await ask(control_path(worker.socket), Request(do="status"))
     return str(status["model"]["reference"])
+
+
+async def test_models_that_share_a_worker_have_lanes_of_their_own_and_fail_alone(tmp_path: Path, models: Path) -> None:
+    further = {"second": str(models / "other.onnx")}
+    config = {"model": {"detector": str(models / "own.onnx"), "further": further}}
+    async with faulty(tmp_path, config) as worker:
+        second = socket_of(worker.socket, "second")
+        async with flowing(worker.socket, FPS) as one, flowing(second, FPS) as other:
+            assert [traffic.model for traffic in (one, other)] == ["own", "other"]
+            worker.inject("nan of other")
+            await answered(other, AnswerCode.BAD_OUTPUT, 20)
+            assert set(one.answers) == {OK}
+            worker.mend()
+            await well_again(other)
+            await ask(control_path(second), Request(do="load", model=str(models / "own.onnx")))
+            await answered(other, OK, 20)
+            assert other.model == "own"
+            assert await serving(worker) == str(models / "own.onnx")
+            await answered(one, OK, 20)
+    assert one.answers == {OK: one.published}
+    assert (one.lost, other.lost) == ([], [])
+    settled(other)
