@@ -127,13 +127,18 @@ class Batcher(Generic[T]):
         start_ns = self._start_ns(batch, ruler, tightest_ns)
         return Proposal(tuple(batch), start_ns, latest_ns, int(self._profile.expected_ns(len(batch))))
 
+    @property
+    def worth_following(self) -> bool:
+        """So many tasks wait that company would not make a batch of them cheaper."""
+        return len(self._jobs) >= self._profile.plateau(self.limit)
+
     def following(self, free_ns: int) -> Proposal[T] | None:
         """The batch to copy in while another one runs, until about `free_ns`; None: nothing should.
 
         Only one that company would not make cheaper, and that ends in time if it starts then: what is with the engine
         can give way to nothing.
         """
-        proposal = self.propose(free_ns)
+        proposal = self.propose(free_ns) if self.worth_following else None
         if proposal is None or len(proposal.batch) < self._profile.plateau(self.limit) or proposal.latest_ns < free_ns:
             return None
         return proposal

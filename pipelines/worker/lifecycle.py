@@ -17,7 +17,6 @@ Bound: two models beside the candidate; a third is refused until the oldest is f
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from pipelines.card import interchangeable
 from pipelines.contracts import Engine
 from pipelines.errors import DeviceLost, EngineError, LaneError, ModelError
 from pipelines.values import F32, AnswerCode, ModelCard
+from pipelines.worker.lifecycle_memory import give_back_memory
 from pipelines.worker.lifecycle_terms import (
     AttachedLane,
     Candidate,
@@ -277,7 +277,7 @@ class Lifecycle:
         await old.pinning.end()
         old.close()
         await self._serving.pinning.again()
-        await asyncio.to_thread(_give_back_memory)
+        await asyncio.to_thread(give_back_memory)
 
     async def _tend_lanes(self) -> None:
         while True:
@@ -291,16 +291,6 @@ class Lifecycle:
         assert self._freeing is not None
         done, _ = await asyncio.wait({self._freeing}, timeout=self._drain_s)
         return time.monotonic_ns() - since_ns if done else 0
-
-
-def _give_back_memory() -> None:
-    """Hand freed pages back to the system: glibc keeps a freed model's otherwise, up to a model's size per load.
-
-    glibc's malloc_trim(3); tens of milliseconds, without the interpreter's lock. Other C libraries have none.
-    """
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
 
 
 async def _raise(error: Exception) -> None:

@@ -65,6 +65,8 @@ class Share:
             running = sum(member.running for member in self._members)
             if running >= min(member.parallel for member in self._members):
                 return None
+            if running and not any(member.batcher.worth_following for member in self._members):
+                return None
             for member in self._members:
                 member.heed(now_ns)
                 member.refused(member.batcher.refuse(now_ns))

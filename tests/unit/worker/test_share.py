@@ -67,13 +67,6 @@ def test_the_wait_for_the_engine_counts() -> None:
     assert (model.running, model.late) == (0, ["a"])
 
 
-def test_one_that_is_hopeless_already_is_refused_meanwhile() -> None:
-    device, model = busy(fixed_ms=0, each_ms=10)
-    model.batcher.add(job("a", deadline_ms=5))
-    device.share.start_due(1 * MS)
-    assert model.late == ["a"]
-
-
 @pytest.mark.parametrize(("parallel", "makespan_ms"), [(1, 11 + 10 * 14), (2, 11 + 10 * 10)])
 def test_copies_hide_behind_work(parallel: int, makespan_ms: int) -> None:
     """The first task alone, then ten full batches: 4 ms of copies and 10 ms of work each."""
