@@ -50,7 +50,7 @@ def open_places(config: WorkerDeployment, socket: Path, log: BoundLogger) -> lis
 
 def socket_of(socket: Path, model: str) -> Path:
     """Where lanes for a further model attach."""
-    return socket.with_name(f"{socket.name}.{model}")
+    return socket.with_name(f"{socket.name}-{model}")
 
 
 def _with_backup(config: WorkerDeployment, socket: Path, share: Share, log: BoundLogger) -> Place:

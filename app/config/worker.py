@@ -36,7 +36,7 @@ class ModelConfig(BaseModel, frozen=True, extra="forbid"):
     )
     further: dict[FurtherName, str] = Field(
         {},
-        description="More detectors on the same device, each with a lane socket of its own, `worker.socket` with .NAME "
+        description="More detectors on the same device, each with a lane socket of its own, `worker.socket` with -NAME "
         "behind it: a name of yours to a shipped model or an ONNX file.",
     )
     presence: str = Field(
