@@ -17,10 +17,11 @@ from app.exit_code import ExitCode
 from app.measure import Measure
 from app.observe.snapshot import WorkerObserved
 from app.supervisor import Supervisor
-from pipelines import build_link
+from pipelines import build, build_link
 from pipelines.errors import ConfigError, FramegateError, LaneError, ModelError
 from pipelines.transport.link import Link
 from pipelines.transport.place import PlaceOptions
+from pipelines.transport.tensor_lane import TensorEvents, misfit
 from pipelines.transport.workers import FrontEvents, Workers
 
 GPU_DRIVER = Path("/dev/nvidiactl")
@@ -51,7 +52,15 @@ class Fleet:
         self._config, self._measure = config, measure
         self._hopeful, self._replacing, self._worker_log = hopeful, replacing, worker_log
         self._places = config.places()
-        self.workers = Workers(list(self._places), config.lane, events, self._changed)
+        self._ends = build.split_ends(config.model.detector)
+        self._tensors = TensorEvents(self._ends, events) if self._ends else None
+        self.workers = Workers(
+            list(self._places),
+            config.lane,
+            self._tensors or events,
+            self._changed,
+            misfit=lambda card: misfit(self._ends, card),
+        )
         self._members = {member.name: member for member in self.workers.members}
         self.links: dict[str, Link[Any]] = {}
         self.supervisors: dict[str, Supervisor] = {}
@@ -60,8 +69,12 @@ class Fleet:
         """What must run, each until cancelled, by name. `stack` keeps the folder of sockets that nobody named.
 
         Raises:
-            ConfigError: a socket's path is too long. LaneError: a lane is not possible on this machine.
+            ConfigError: a socket's path is too long. LaneError: a lane is not possible on this machine. ModelError:
+                this process's parts of a split model cannot be used.
         """
+        if self._ends is not None and self._tensors is not None:
+            self._ends.load()
+            stack.callback(self._tensors.close)
         services: dict[str, Coroutine[Any, Any, None]] = {}
         sockets = self._sockets(stack)
         for member in self.workers.members:

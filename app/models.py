@@ -6,7 +6,6 @@ import argparse
 import json
 import os
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import get_args
@@ -207,7 +206,7 @@ def check(arguments: argparse.Namespace) -> int:
     from pipelines import build_worker
 
     if arguments.spec is not None:
-        _yield_to_the_worker()
+        os.nice(19)  # beside a worker that serves, and in its session: there it counts (sched(7), autogroups)
         config = WorkerDeployment.model_validate_json(arguments.spec)
         path, sha256, report = build_worker.check_model(config.worker, config.model)
         print(json.dumps({"path": str(path), "sha256": sha256} | asdict(report)))
@@ -219,16 +218,6 @@ def check(arguments: argparse.Namespace) -> int:
     print(f"{path}: sound on {report.pictures} pictures, alone and {report.batch} at once; {held}")
     print(f"  largest differences: score {report.score_gap:.2g}, box {report.box_gap_px:.2g} px")
     return 0
-
-
-def _yield_to_the_worker() -> None:
-    """Run when the worker that asked leaves the processor idle, and give it back the moment it wants it.
-
-    Both count within the worker's session only (sched(7), "The autogroup feature"), so that is where this runs.
-    """
-    os.nice(19)
-    with suppress(OSError):  # a sandbox may forbid it; the nice value remains
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
 def pull(arguments: argparse.Namespace) -> int:

@@ -95,5 +95,7 @@ def _print_status(reply: dict[str, Any]) -> None:
     print(f"  {reply['loads']} loaded, {reply['refused']} refused since it started")
     if reply["last_error"]:
         print(f"  last refused: {reply['last_error']}")
+    if reply["bad"]:
+        print("  it answers nothing well just now")
     if reply["retiring"]:
         print("  the one before still has lanes")

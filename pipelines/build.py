@@ -50,6 +50,7 @@ from pipelines.transport.options import LaneOptions
 from pipelines.values import Answer, CameraHealth, CameraState, Cause, Letterbox, Priority
 
 if TYPE_CHECKING:
+    from pipelines.model.split_ends import SplitEnds
     from pipelines.sink.encoding import Encoder
     from pipelines.source.file import FileOptions
     from pipelines.source.rtsp import RtspOptions
@@ -257,6 +258,14 @@ def own_detector(
     except EngineError as error:
         raise ModelError(f"degraded.detector: {options.detector} cannot run: {error}") from error
     return detector, lane.writer
+
+
+def split_ends(detector: str) -> SplitEnds | None:
+    """The DPU's parts of a split detector, not loaded yet; None: it is a whole one."""
+    from pipelines.model.split_ends import SplitEnds
+    from pipelines.model.split_parts import is_split
+
+    return SplitEnds(Path(detector)) if is_split(detector) else None
 
 
 def audit(audited: AuditOptions, estimate: EstimateOptions, control: ControlOptions) -> Audit | None:

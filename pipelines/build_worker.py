@@ -11,7 +11,7 @@ from socket import gethostbyname
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from pipelines.contracts import Engine
-from pipelines.errors import LaneError
+from pipelines.errors import LaneError, ModelError
 from pipelines.values import ModelCard
 
 if TYPE_CHECKING:
@@ -72,7 +72,10 @@ def engine(worker: WorkerSpec, model: ModelSpec) -> Engine:
         ModelError: the model cannot be found, folded or run.
     """
     from pipelines.model.catalog import resolve
+    from pipelines.model.split_parts import is_split
 
+    if is_split(model.detector):
+        return _part_engine(worker, Path(model.detector))
     path = resolve(model.detector, size_wh=model.size_wh, family=model.family)
     threads = worker.threads or os.cpu_count() or 1
     kind = chosen_engine(worker)
@@ -89,6 +92,30 @@ def engine(worker: WorkerSpec, model: ModelSpec) -> Engine:
 
     providers = (CUDA,) if kind == "onnx-cuda" else (CPU,)
     return OnnxEngine(path, threads=threads, providers=providers, max_batch=worker.batch.max_batch)
+
+
+def _part_engine(worker: WorkerSpec, folder: Path) -> Engine:
+    """Of the middle part of a split model. Raises ModelError."""
+    from pipelines.model.split_parts import read_parts
+    from pipelines.worker.engines.folded import CPU
+    from pipelines.worker.engines.null import NullEngine
+    from pipelines.worker.engines.onnx import CUDA
+    from pipelines.worker.engines.part import PartEngine
+
+    parts = read_parts(folder)
+    if worker.engine == "null":
+        return NullEngine(parts.lane_card, max_batch=1)
+    if worker.engine == "tensorrt":
+        raise ModelError(f"{folder}: parts of a split model run on engine onnx or onnx-cuda, not tensorrt")
+    on_gpu = worker.engine == "onnx-cuda" or (worker.engine == "auto" and chosen_engine(worker) != "onnx")
+    return PartEngine(
+        parts.file("main"),
+        parts.lane_card,
+        parts.up.views,
+        parts.to_rows,
+        threads=worker.threads or os.cpu_count() or 1,
+        providers=(CUDA, CPU) if on_gpu else (CPU,),
+    )
 
 
 def chosen_engine(worker: WorkerSpec) -> str:
@@ -113,7 +140,10 @@ def find_model(model: ModelSpec) -> tuple[Path, str]:
     """
     from pipelines.model.catalog import resolve
     from pipelines.model.directory import sha256_of
+    from pipelines.model.split_parts import is_split, read_parts
 
+    if is_split(model.detector):
+        return Path(model.detector), read_parts(Path(model.detector)).sha256
     path = resolve(model.detector, size_wh=model.size_wh, family=model.family)
     return path, sha256_of(path)
 
@@ -129,6 +159,8 @@ def check_model(worker: WorkerSpec, model: ModelSpec) -> tuple[Path, str, CheckR
     from pipelines.worker.lifecycle_check import check_engine
 
     path, sha256 = find_model(model)
+    if path.is_dir():
+        raise ModelError(f"{path}: a split model is not loaded into a running worker: each DPU process has parts of it")
     version = version_of(path)
     tried = engine(worker, model)
     asked = sample.read_sample(version.reference, tried.card) if version else sample.synthetic(tried.card)
@@ -203,6 +235,8 @@ def inference_server(worker: ServingSpec, own: Host, told: Callable[[str, str], 
     """The Open Inference Protocol over the worker's own model and those that clients may load; None: not asked for."""
     if not worker.serve.enabled:
         return None
+    if own.card.tensor_bytes:
+        raise ModelError("worker.serve: the middle part of a split model is of no use to other clients: switch it off")
     from pipelines.worker.serve.server import InferenceServer
 
     def load(reference: str) -> Engine:

@@ -269,11 +269,14 @@ class ModelCard:
     sha256: str = ""
     """Of the original model file."""
     licence: str = ""
+    tensor_bytes: int = 0
+    """Not 0: the middle part of a split model. A payload is what crosses to it, so many bytes, and an answer's rows are
+    what crosses back; `sha256` is that of its split.json."""
 
     @property
     def payload_bytes(self) -> int:
-        """Bytes of one I420 network input."""
-        return self.input_w * self.input_h * 3 // 2
+        """Bytes of one I420 network input, or of what crosses to the middle part."""
+        return self.tensor_bytes or self.input_w * self.input_h * 3 // 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StringConstraints
 
 from app.config.document import Node
 from app.config.load import Finding, document, validated
@@ -18,6 +18,8 @@ from pipelines.transport.options import LaneOptions
 from pipelines.worker.engines.tensorrt_options import TensorrtOptions
 from pipelines.worker.options import BatchOptions
 from pipelines.worker.serve.options import ServeOptions
+
+FurtherName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,15}$")]
 
 
 class ModelConfig(BaseModel, frozen=True, extra="forbid"):
@@ -31,6 +33,11 @@ class ModelConfig(BaseModel, frozen=True, extra="forbid"):
     )
     backup_again_s: float = Field(
         60.0, gt=0, description="The detector is tried again after this long, and ever less often, s."
+    )
+    further: dict[FurtherName, str] = Field(
+        {},
+        description="More detectors on the same device, each with a lane socket of its own, `worker.socket` with -NAME "
+        "behind it: a name of yours to a shipped model or an ONNX file.",
     )
     presence: str = Field(
         "presence", min_length=1, description="Says whether anything is there, before the worker: name, or ONNX file."
@@ -104,6 +111,9 @@ def check_model(config: WorkerDeployment) -> Iterator[Finding]:
         name = getattr(config.model, key)
         if name is not None and is_file_name(name) and not is_there(name):
             yield ("model", key), f"the model file {name} does not exist: check the path, or name a shipped model"
+    for key, name in config.model.further.items():
+        if is_file_name(name) and not is_there(name):
+            yield ("model", "further", key), f"the model file {name} does not exist: check the path"
     for key, name in config.worker.serve.models.items():
         if is_file_name(name) and not is_there(name):
             yield ("worker", "serve", "models", key), f"the model file {name} does not exist: check the path"

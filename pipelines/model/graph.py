@@ -12,6 +12,7 @@ import onnx
 from onnx import helper, numpy_helper, version_converter
 
 from pipelines.errors import ModelError
+from pipelines.model.runtime import first_line
 
 Array = npt.NDArray[Any]
 MIN_OPSET = 11
@@ -80,11 +81,6 @@ def shape_of(info: onnx.ValueInfoProto) -> list[int | None]:
 
 def metadata(model: onnx.ModelProto) -> Mapping[str, str]:
     return {p.key: p.value for p in model.metadata_props}
-
-
-def first_line(error: object) -> str:
-    """An error's text without its pages of context."""
-    return str(error).strip().split("\n", 1)[0][:300]
 
 
 class Builder:

@@ -10,7 +10,6 @@ import numpy.typing as npt
 import onnxruntime
 
 from pipelines.errors import ModelError
-from pipelines.model.graph import first_line
 
 Array = npt.NDArray[Any]
 
@@ -38,3 +37,8 @@ class Runner:
         except Exception as error:
             raise ModelError(f"{self._what} cannot run: {first_line(error)}") from error
         return {o.name: np.asarray(v) for o, v in zip(self._session.get_outputs(), values, strict=True)}
+
+
+def first_line(error: object) -> str:
+    """An error's text without its pages of context."""
+    return str(error).strip().split("\n", 1)[0][:300]

@@ -29,9 +29,10 @@ import numpy as np
 import onnx
 from pydantic import BaseModel, Field
 
+from pipelines.card import METADATA_KEY, from_json
 from pipelines.errors import ModelError
 from pipelines.model.atomic import write_atomically
-from pipelines.model.graph import load
+from pipelines.model.graph import load, metadata
 from pipelines.model.runtime import Runner
 from pipelines.model.split_chain import MANIFEST, PARTS, Chain
 from pipelines.model.split_cost import CostOptions, Verdict, cost, fair_shares
@@ -244,9 +245,10 @@ def _fastest_ns(timed: Mapping[str, tuple[Runner, Feeds]], runs: int) -> dict[st
 def _write(target: Path, work: _Work, parts: Mapping[str, _Part], report: SplitReport) -> None:
     manifest: dict[str, Any] = {
         "source": {"file": work.source.name, "sha256": hashlib.sha256(work.source.read_bytes()).hexdigest()},
-        "parts": {name: {"inputs": part.plan.inputs, "outputs": part.plan.outputs} for name, part in parts.items()},
+        "parts": {name: _described(part) for name, part in parts.items()},
         "edges": {name: asdict(_edge(work, name)) for part in parts.values() for name in _edges(part)},
         "outputs": work.wiring.outputs,
+        "card": _card(work),
         "report": asdict(report),
     }
     for name, part in parts.items():
@@ -254,6 +256,17 @@ def _write(target: Path, work: _Work, parts: Mapping[str, _Part], report: SplitR
     for name in set(PARTS) - set(parts):  # of an earlier cut
         (target / f"{name}.onnx").unlink(missing_ok=True)
     write_atomically(target / MANIFEST, json.dumps(manifest, indent=2).encode())
+
+
+def _described(part: _Part) -> dict[str, Any]:
+    sha256 = hashlib.sha256(part.model.SerializeToString()).hexdigest()
+    return {"inputs": part.plan.inputs, "outputs": part.plan.outputs, "sha256": sha256}
+
+
+def _card(work: _Work) -> dict[str, Any] | None:
+    """Of a folded model: what the pipe must know to run its parts. None for any other."""
+    text = metadata(work.model).get(METADATA_KEY)
+    return None if text is None else asdict(from_json(text))
 
 
 def _edges(part: _Part) -> tuple[str, ...]:

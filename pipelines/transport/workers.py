@@ -124,9 +124,12 @@ class Workers:
         events: FrontEvents,
         told: Told = lambda name, attached, reason: None,
         now_ns: Callable[[], int] = time.monotonic_ns,
+        misfit: Callable[[ModelCard], str] = lambda card: "",
     ) -> None:
         self.members = tuple(Member(name, lane.flow.breaker, self) for name in names)
+        """misfit: why a worker with that model gets nothing, for people; empty: it may."""
         self._lane, self._events, self._told, self._now_ns = lane, events, told, now_ns
+        self._misfit = misfit
         self._lock = threading.Lock()
         self._front: Front | None = None
         self._lent: dict[Slot, tuple[SlotWriter, Flow, int]] = {}
@@ -183,8 +186,10 @@ class Workers:
         first = not any(each.flow for each in self.members)
         front = Front(self, writer.card) if first or self._front is None else self._front
         member.writer, member.refused = writer, ""
-        if writer.card != front.card:
+        member.refused = self._misfit(writer.card)
+        if writer.card != front.card and not member.refused:
             member.refused = f"serves model {writer.card.name}, the others {front.card.name}"
+        if member.refused:
             self._told(member.name, True, f"gets nothing: {member.refused}")
             return
         slots = writer.statistics().slots

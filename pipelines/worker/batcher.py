@@ -90,26 +90,12 @@ class Batcher(Generic[T]):
         self.start(proposal, now_ns)
         return Decision(late, proposal.batch, None)
 
-    def follow(self, now_ns: int, free_ns: int) -> Decision[T]:
-        """Decide for an engine that works until about `free_ns` and can copy another batch in meanwhile.
-
-        Only one that company would not make cheaper, and that ends in time if it starts then: what is with the engine
-        can give way to nothing. `wake_ns` is None: ask again when the running batch has ended, or something comes.
-        """
-        late = self.refuse(now_ns)
-        free_ns = max(now_ns, free_ns)
-        proposal = self.propose(free_ns)
-        if proposal is None or len(proposal.batch) < self._profile.plateau(self.limit) or proposal.latest_ns < free_ns:
-            return Decision(late, (), None)
-        self.start(proposal, free_ns)
-        return Decision(late, proposal.batch, None)
-
     def ended(self, batch: Sequence[Job[T]], elapsed_ns: int, now_ns: int) -> None:
         """A batch has run, in `elapsed_ns`: what is to be learned from it."""
         self._profile.record(len(batch), elapsed_ns)
         self._admission.ended(sum(job.deadline_ns < now_ns for job in batch))
 
-    # --- the three parts of a poll; with several models on one device, device.py calls them ------------------------
+    # --- the parts of a poll, which share.py calls ------------------------------------------------------------------
 
     def refuse(self, now_ns: int) -> tuple[Job[T], ...]:
         """Take out what cannot end in time, and what is too much."""
@@ -140,6 +126,22 @@ class Batcher(Generic[T]):
         latest_ns = int(tightest_ns - ruler.needs_ns(len(batch)))
         start_ns = self._start_ns(batch, ruler, tightest_ns)
         return Proposal(tuple(batch), start_ns, latest_ns, int(self._profile.expected_ns(len(batch))))
+
+    @property
+    def worth_following(self) -> bool:
+        """So many tasks wait that company would not make a batch of them cheaper."""
+        return len(self._jobs) >= self._profile.plateau(self.limit)
+
+    def following(self, free_ns: int) -> Proposal[T] | None:
+        """The batch to copy in while another one runs, until about `free_ns`; None: nothing should.
+
+        Only one that company would not make cheaper, and that ends in time if it starts then: what is with the engine
+        can give way to nothing.
+        """
+        proposal = self.propose(free_ns) if self.worth_following else None
+        if proposal is None or len(proposal.batch) < self._profile.plateau(self.limit) or proposal.latest_ns < free_ns:
+            return None
+        return proposal
 
     def start(self, proposal: Proposal[T], now_ns: int) -> None:
         """The proposed batch runs now."""

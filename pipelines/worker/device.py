@@ -1,66 +1,76 @@
 """Several models on one device: whose batch runs next. Pure: time is an argument.
 
 Each model has a batcher of its own, with its own batch times. Of those whose batch is due, the one with the highest
-priority runs, and among equals the one that must start first. A batch that is held back for company runs before
-another whose run would make it late.
+priority runs; among equals first those that had less of the device lately than their share, and among these the one
+that must start first. A batch that its start would make late, and that is as important, runs before it.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from pipelines.worker.batcher import Batcher, Proposal
-from pipelines.worker.line import Job
+from pipelines.worker.batcher import Proposal
 
+K = TypeVar("K")
 T = TypeVar("T")
 
-
-@dataclass(frozen=True, slots=True)
-class Turn(Generic[T]):
-    """What to do now. `model`: whose batch it is; None: nobody's yet. `wake_ns`: see batcher.Decision."""
-
-    late: tuple[Job[T], ...]
-    model: str | None
-    batch: tuple[Job[T], ...]
-    wake_ns: int | None
+_MEMORY_NS = 1e9
+"""Time constant of what a model had lately."""
 
 
-class Device(Generic[T]):
-    """The queues in front of one device. One thread."""
+class Shares(Generic[K]):
+    """How much of the device each model had lately. Models that ask for nothing lose nothing: it is soon forgotten."""
 
-    def __init__(self, batchers: Mapping[str, Batcher[T]]) -> None:
-        self._batchers = dict(batchers)
+    def __init__(self) -> None:
+        self._had: dict[K, float] = {}
+        self._now_ns = 0
 
-    def poll(self, now_ns: int) -> Turn[T]:
-        """Decide for an idle device. Refused and started jobs leave their queues."""
-        late = tuple(job for batcher in self._batchers.values() for job in batcher.refuse(now_ns))
-        proposals = {name: batcher.propose(now_ns) for name, batcher in self._batchers.items()}
-        waiting = {name: proposal for name, proposal in proposals.items() if proposal is not None}
-        if not waiting:
-            return Turn(late, None, (), None)
-        due = {name: proposal for name, proposal in waiting.items() if proposal.start_ns <= now_ns}
-        if not due:
-            return Turn(late, None, (), min(proposal.start_ns for proposal in waiting.values()))
-        model = _first(due)
-        endangered = _endangered(waiting, waiting[model], now_ns)
-        if endangered:
-            model = _first(endangered)
-        self._batchers[model].start(waiting[model], now_ns)
-        return Turn(late, model, waiting[model].batch, None)
+    def ran(self, model: K, took_ns: float, now_ns: int) -> None:
+        self._forget(now_ns)
+        self._had[model] = self._had.get(model, 0.0) + took_ns
 
+    def drop(self, model: K) -> None:
+        self._had.pop(model, None)
 
-def _first(proposals: Mapping[str, Proposal[T]]) -> str:
-    return min(proposals, key=lambda name: (-_priority(proposals[name]), proposals[name].latest_ns))
+    def has_more_than_its_share(self, model: K, asking: int) -> bool:
+        """`asking`: how many models want the device now."""
+        total = sum(self._had.values())
+        return self._had.get(model, 0.0) > total / asking if asking else False
+
+    def _forget(self, now_ns: int) -> None:
+        kept = math.exp(-max(0, now_ns - self._now_ns) / _MEMORY_NS)
+        self._now_ns = max(now_ns, self._now_ns)
+        self._had = {model: had * kept for model, had in self._had.items()}
 
 
-def _endangered(proposals: Mapping[str, Proposal[T]], running: Proposal[T], now_ns: int) -> dict[str, Proposal[T]]:
+def next_model(waiting: Mapping[K, Proposal[T]], shares: Shares[K], now_ns: int) -> K | None:
+    """Whose batch runs now; None: nobody's yet. `waiting`: what each model with tasks would run."""
+    due = {model: proposal for model, proposal in waiting.items() if proposal.start_ns <= now_ns}
+    if not due:
+        return None
+    model = _first(due, shares)
+    endangered = _endangered(waiting, waiting[model], now_ns)
+    return _first(endangered, shares) if endangered else model
+
+
+def _first(proposals: Mapping[K, Proposal[T]], shares: Shares[K]) -> K:
+    asking = len(proposals)
+
+    def rank(model: K) -> tuple[int, bool, int]:
+        proposal = proposals[model]
+        return -_priority(proposal), shares.has_more_than_its_share(model, asking), proposal.latest_ns
+
+    return min(proposals, key=rank)
+
+
+def _endangered(proposals: Mapping[K, Proposal[T]], running: Proposal[T], now_ns: int) -> dict[K, Proposal[T]]:
     """Those as important that could not start in time any more once `running` has run, but can now."""
     end_ns = now_ns + running.takes_ns
     return {
-        name: proposal
-        for name, proposal in proposals.items()
+        model: proposal
+        for model, proposal in proposals.items()
         if _priority(proposal) >= _priority(running) and now_ns <= proposal.latest_ns < min(end_ns, running.latest_ns)
     }
 

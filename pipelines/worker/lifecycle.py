@@ -17,7 +17,6 @@ Bound: two models beside the candidate; a third is refused until the oldest is f
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from pipelines.card import interchangeable
 from pipelines.contracts import Engine
 from pipelines.errors import DeviceLost, EngineError, LaneError, ModelError
 from pipelines.values import F32, AnswerCode, ModelCard
+from pipelines.worker.lifecycle_memory import give_back_memory
 from pipelines.worker.lifecycle_terms import (
     AttachedLane,
     Candidate,
@@ -39,6 +39,7 @@ from pipelines.worker.lifecycle_terms import (
 from pipelines.worker.loop import WorkerLoop, WorkerStatistics
 from pipelines.worker.options import BatchOptions
 from pipelines.worker.pinning import Pinning
+from pipelines.worker.share import Share
 
 DRAIN_S = 10.0
 """How long `load` waits for the old model's lanes; a lane that stays longer is served on, and the next load refused."""
@@ -75,6 +76,7 @@ class Lifecycle:
         announce: Callable[[ModelCard], None],
         drain_s: float = DRAIN_S,
         on_bad: Callable[[], None] = lambda: None,
+        share: Share | None = None,
     ) -> None:
         """
         Args:
@@ -83,10 +85,12 @@ class Lifecycle:
             lanes: Attached now.
             announce: Tells lanes of another card to attach again. Raises LaneError if the card cannot travel.
             drain_s: See DRAIN_S.
+            share: Of the device, where other models use it too; see WorkerLoop.
             on_bad: Called when nothing comes of several batches in a row of the model that serves.
         """
         self._options, self._source = options, source
         self._lanes, self._announce, self._drain_s, self._on_bad = lanes, announce, drain_s, on_bad
+        self._share = share or Share()
         self._serving = self._served(first, engine)
         self._retiring: _Served | None = None
         self._before: Candidate | None = None
@@ -237,7 +241,7 @@ class Lifecycle:
         return served
 
     def _served(self, model: Candidate, engine: Engine) -> _Served:
-        loop = WorkerLoop(engine, self._options, lambda: self._turned_bad(model))
+        loop = WorkerLoop(engine, self._options, lambda: self._turned_bad(model), self._share)
         return _Served(model, engine, loop, Pinning(engine, loop.holds))
 
     def _turned_bad(self, model: Candidate) -> None:
@@ -251,6 +255,7 @@ class Lifecycle:
         differs = not interchangeable(card, old.engine.card)
         if differs:
             self._announce(card)
+        old.loop.secede()
         self._start(fresh)
         self._serving, self._retiring, self._before = fresh, old, old.model
         self.lanes_changed()  # for the fresh one they are all new
@@ -272,7 +277,7 @@ class Lifecycle:
         await old.pinning.end()
         old.close()
         await self._serving.pinning.again()
-        await asyncio.to_thread(_give_back_memory)
+        await asyncio.to_thread(give_back_memory)
 
     async def _tend_lanes(self) -> None:
         while True:
@@ -286,16 +291,6 @@ class Lifecycle:
         assert self._freeing is not None
         done, _ = await asyncio.wait({self._freeing}, timeout=self._drain_s)
         return time.monotonic_ns() - since_ns if done else 0
-
-
-def _give_back_memory() -> None:
-    """Hand freed pages back to the system: glibc keeps a freed model's otherwise, up to a model's size per load.
-
-    glibc's malloc_trim(3); tens of milliseconds, without the interpreter's lock. Other C libraries have none.
-    """
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
 
 
 async def _raise(error: Exception) -> None:

@@ -19,14 +19,14 @@ from pipelines.color import affine
 from pipelines.contracts import Engine, SlotReader, Taken
 from pipelines.errors import DeviceLost, ModelError, OutOfMemory
 from pipelines.values import F32, AnswerCode, ColorMatrix, ColorRange, PixelFormat
-from pipelines.worker.batcher import Batcher, Decision, Job
+from pipelines.worker.batcher import Batcher, Job
 from pipelines.worker.contain import NO_ROWS, Container, Hang, Input, Output
 from pipelines.worker.health import Health
 from pipelines.worker.limit import BatchLimit
 from pipelines.worker.options import BatchOptions
-from pipelines.worker.own_time import OwnTime
 from pipelines.worker.plateau import doublings
 from pipelines.worker.profile import BatchProfile
+from pipelines.worker.share import Share
 
 _WARM_RUNS = 3
 
@@ -63,13 +63,23 @@ class WorkerStatistics:
 class WorkerLoop:
     """One engine and everything that waits for it. Event-loop thread, but for the engine's own threads."""
 
-    def __init__(self, engine: Engine, options: BatchOptions, on_bad: Callable[[], None] = lambda: None) -> None:
-        """`on_bad` is called when nothing comes of several batches in a row; the loop goes on trying."""
-        self._engine, self._on_bad = engine, on_bad
+    def __init__(
+        self,
+        engine: Engine,
+        options: BatchOptions,
+        on_bad: Callable[[], None] = lambda: None,
+        share: Share | None = None,
+    ) -> None:
+        """
+        Args:
+            on_bad: Called when nothing comes of several batches in a row; the loop goes on trying.
+            share: Of a device that other models use too; None: this one has its engine for itself.
+        """
+        self._engine, self._on_bad, self._share = engine, on_bad, share or Share()
         self._profile = BatchProfile()
         self._largest = min(options.max_batch, engine.max_batch)
         self._limit = BatchLimit(self._largest)
-        self._batcher: Batcher[_Work] = Batcher(
+        self.batcher: Batcher[_Work] = Batcher(
             self._largest, int(options.max_wait_ms * 1e6), options.queue, self._profile
         )
         self._container = Container(engine, options.watchdog_s, self._limit)
@@ -77,9 +87,7 @@ class WorkerLoop:
         self._news = asyncio.Event()
         self._running: list[asyncio.Task[None]] = []
         self._held: Counter[SlotReader] = Counter()
-        self._own_time = OwnTime()
-        self._free_ns = 0
-        self._taken = self._overlapped = 0
+        self._taken = 0
         self._answers: Counter[AnswerCode] = Counter()
         self._batches: Counter[int] = Counter()
         self._affine: dict[tuple[ColorRange, ColorMatrix], F32] = {}
@@ -117,7 +125,7 @@ class WorkerLoop:
                 self._answer(work, AnswerCode.BAD_INPUT)
             else:
                 header = taken.header
-                self._batcher.add(Job(work, header.camera, header.priority, header.deadline_ns, taken.taken_ns))
+                self.batcher.add(Job(work, header.camera, header.priority, header.deadline_ns, taken.taken_ns))
         self._news.set()
 
     @property
@@ -141,13 +149,21 @@ class WorkerLoop:
             DeviceLost: the engine is gone or hangs; the process must end (the tasks it had were answered WATCHDOG or
                 ENGINE_FAILED where the lane still listens).
         """
+        self._share.join(self)
         try:
             while True:
                 self._heed_ended()
-                await self._wait(self._start_due(time.monotonic_ns()))
+                await self._wait(self._share.start_due(time.monotonic_ns()))
         finally:
+            self._share.leave(self)
             for task in self._running:
                 task.cancel()
+
+    def secede(self) -> None:
+        """Another model takes this one's place in its share: what it holds runs beside."""
+        self._share.leave(self)
+        self._share = Share()
+        self._share.join(self)
 
     def close(self) -> None:
         self._container.close()
@@ -156,15 +172,38 @@ class WorkerLoop:
         return WorkerStatistics(
             dict(self._answers),
             dict(self._batches),
-            len(self._batcher),
-            self._batcher.peak,
+            len(self.batcher),
+            self.batcher.peak,
             self._profile.table(),
             self._profile.plateau(self._largest),
-            self._batcher.ended_late,
-            self._overlapped,
+            self.batcher.ended_late,
+            self._share.overlapped,
             self._container.retried,
             self._limit.failures,
         )
+
+    # --- share.Member ----------------------------------------------------------------------------------------------
+
+    @property
+    def running(self) -> int:
+        return sum(not task.done() for task in self._running)
+
+    @property
+    def parallel(self) -> int:
+        return self._engine.parallel
+
+    def heed(self, now_ns: int) -> None:
+        self.batcher.limit = self._limit.at(now_ns)
+
+    def refused(self, jobs: Sequence[Job[_Work]]) -> None:
+        for job in jobs:
+            self._answer(job.item, AnswerCode.LATE)
+
+    def start(self, batch: Sequence[Job[_Work]]) -> None:
+        before = self._running[-1] if self._running else None
+        task = asyncio.get_running_loop().create_task(self._run_batch(batch, before))
+        task.add_done_callback(lambda _: self._news.set())
+        self._running.append(task)
 
     # --- internals -------------------------------------------------------------------------------------------------
 
@@ -192,31 +231,6 @@ class WorkerLoop:
         for task in ended:
             task.result()
 
-    def _start_due(self, now_ns: int) -> int | None:
-        """Start whatever should run now. Returns when to ask again if nothing comes, see batcher.Decision."""
-        wake_ns = None
-        while len(self._running) < self._engine.parallel:
-            decision = self._decide(now_ns)
-            for job in decision.late:
-                self._answer(job.item, AnswerCode.LATE)
-            if not decision.batch:
-                wake_ns = decision.wake_ns
-                break
-            self._start(decision.batch, now_ns)
-        return wake_ns
-
-    def _decide(self, now_ns: int) -> Decision[_Work]:
-        self._batcher.limit = self._limit.at(now_ns)
-        return self._batcher.follow(now_ns, self._free_ns) if self._running else self._batcher.poll(now_ns)
-
-    def _start(self, batch: Sequence[Job[_Work]], now_ns: int) -> None:
-        self._overlapped += bool(self._running)
-        self._free_ns = int(max(now_ns, self._free_ns if self._running else 0) + self._profile.expected_ns(len(batch)))
-        before = self._running[-1] if self._running else None
-        task = asyncio.get_running_loop().create_task(self._run_batch(batch, before))
-        task.add_done_callback(lambda _: self._news.set())
-        self._running.append(task)
-
     async def _wait(self, wake_ns: int | None) -> None:
         timeout_s = None if wake_ns is None else max(0.0, (wake_ns - time.monotonic_ns()) / 1e9)
         try:
@@ -239,7 +253,7 @@ class WorkerLoop:
                 self._answer(work, code)
             raise
         finished_ns = time.monotonic_ns()
-        if before is not None:
+        if before is not None and not before.done():
             await asyncio.wait({before})
         self._learn(batch, outputs, started_ns, finished_ns)
         for work, output in zip(works, outputs, strict=True):
@@ -250,15 +264,16 @@ class WorkerLoop:
         good = sum(output.code is AnswerCode.OK for output in outputs)
         if self._health.ended(good):
             self._on_bad()
-        own_ns = self._own_time.ended(started_ns, finished_ns)
+        own_ns = self._share.own_time.ended(started_ns, finished_ns)
         if good == len(batch):
-            self._batcher.ended(batch, own_ns, finished_ns)
+            self.batcher.ended(batch, own_ns, finished_ns)
             self._batches[len(batch)] += 1
 
     def _fits(self, taken: Taken) -> bool:
         header, card = taken.header, self._engine.card
+        form = PixelFormat.NONE if card.tensor_bytes else PixelFormat.I420
         return (
-            header.pixel_format is PixelFormat.I420
+            header.pixel_format is form
             and header.payload_bytes == card.payload_bytes
             and (header.fit.input_w, header.fit.input_h) == (card.input_w, card.input_h)
             and header.color_range is not ColorRange.UNSPECIFIED

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 
 class OwnTime:
-    """Of batches that are answered in the order in which they were started.
-
-    A batch that began while another ran has the time from that one's end. A device may as well work on both in turns
+    """A batch that began while another ran has the time from that one's end. A device may as well work on both in turns
     and end them together, so two batches in a row share their time evenly; alone, a batch has all of it.
+    One that ends before another that was started earlier is taken to have ended with it.
     """
 
     def __init__(self) -> None:

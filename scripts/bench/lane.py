@@ -7,7 +7,9 @@ time; the event loop receives the answers. The other is a worker that copies eac
 does) and answers with top_k rows. `pump`: who publishes, a thread beside the loop as in the product (both then share
 one interpreter), or the loop itself when an answer has come. Round trip: from before the loan to the answer in the
 loop, both copies included. Bare: the same two copies, in and out, through as many buffers, in one thread with nothing
-between them. Lane and bare runs alternate, so that a change of the machine's mood meets both.
+between them; these bytes never leave one core. Bare in two processes (lane_bare.py): the same copies between two
+processes that spin on counters; these bytes go from one core to the other, as the lane's do. Lane and bare runs
+alternate, so that a change of the machine's mood meets all.
 
 Doorbell: from before `publish` to the worker's `take`, one task at a time with a pause before it, so that the worker
 sleeps and its wake-up is within. Beside it, in turn, the same wake-up with nothing else: a byte over a socket to a
@@ -47,11 +49,14 @@ from pipelines.values import (
     Priority,
     SlotHeader,
 )
+from scripts.bench.lane_bare import two_processes
 from scripts.bench.record import percentiles, record
 
 SIZES_WH = ((640, 640), (416, 256))
 ROUNDS = 5
 PAUSE_S = 0.002
+MOST_APART = 500
+"""Tasks of a round between two spinning processes: on a busy machine each may cost milliseconds."""
 FOR_EVER_NS = 1 << 62
 FIT = Letterbox(1920, 1080, 640, 640, 0, 140, 640, 360)
 OPTIONS = LaneOptions(slots=16, reserved_high=0, reserved_normal=0, connect_backoff_max_s=0.05)
@@ -171,18 +176,22 @@ async def throughput(dpu: Dpu, pump: str, in_flight: int, tasks: int) -> dict[st
     """Alternate lane and bare rounds; one line's figures."""
     buffers = [np.zeros_like(dpu.picture) for _ in range(in_flight)]
     out = np.zeros_like(dpu.picture)
-    trips, bares, ratios, wall_s, cpu_s, worker_s = [], [], [], 0.0, 0.0, 0.0
-    for each in range(-1, ROUNDS):  # the first is for warming up
-        wall, cpu = time.monotonic(), time.process_time()
-        await dpu.serve(pump, in_flight, tasks)
-        wall, cpu = time.monotonic() - wall, time.process_time() - cpu
-        bare_us = bare(dpu.picture, buffers, out, tasks)
-        if each >= 0:
-            wall_s, cpu_s = wall_s + wall, cpu_s + cpu
-            worker_s += (dpu.worker_cpu_ns[-1] - dpu.worker_cpu_ns[0]) / 1e9
-            trips += dpu.round_trips_us
-            bares += bare_us
-            ratios.append(wall * 1e6 / sum(bare_us))
+    trips, bares, ratios, apart_us, apart_ratios, wall_s, cpu_s, worker_s = [], [], [], [], [], 0.0, 0.0, 0.0
+    with two_processes(dpu.picture.size, in_flight) as apart:
+        for each in range(-1, ROUNDS):  # the first is for warming up
+            wall, cpu = time.monotonic(), time.process_time()
+            await dpu.serve(pump, in_flight, tasks)
+            wall, cpu = time.monotonic() - wall, time.process_time() - cpu
+            bare_us = bare(dpu.picture, buffers, out, tasks)
+            one_us = apart.carry(dpu.picture, min(tasks, MOST_APART))
+            if each >= 0:
+                wall_s, cpu_s = wall_s + wall, cpu_s + cpu
+                worker_s += (dpu.worker_cpu_ns[-1] - dpu.worker_cpu_ns[0]) / 1e9
+                trips += dpu.round_trips_us
+                bares += bare_us
+                ratios.append(wall * 1e6 / sum(bare_us))
+                apart_us.append(one_us)
+                apart_ratios.append(wall * 1e6 / tasks / one_us)
     total = tasks * ROUNDS
     bare_mean_us = sum(bares) / total
     return {
@@ -197,6 +206,8 @@ async def throughput(dpu: Dpu, pump: str, in_flight: int, tasks: int) -> dict[st
         "bare_mean_us": round(bare_mean_us, 1),
         "per_task_over_bare": round(wall_s / total * 1e6 / bare_mean_us, 2),
         "rounds_over_bare": [round(ratio, 2) for ratio in sorted(ratios)],
+        "bare_two_processes_us": [round(one_us, 1) for one_us in apart_us],
+        "rounds_over_two_processes": [round(ratio, 2) for ratio in sorted(apart_ratios)],
     }
 
 

@@ -44,6 +44,10 @@ def lane(figures: Figures) -> Iterator[tuple[str, str]]:
         f"{figures['round_trip_us']['p50']:.0f} / {figures['round_trip_us']['p99']:.0f} µs",
     )
     yield f"the same, against bare write + read copies of the bytes ({size})", f"{figures['per_task_over_bare']:.1f}x"
+    apart_us = sorted(figures.get("bare_two_processes_us", ()))
+    if apart_us and apart_us[len(apart_us) // 2] < 2 * figures["bare_mean_us"]:  # else one of them had no core
+        ratios = figures["rounds_over_two_processes"]
+        yield f"the same, against such copies from one process to another ({size})", f"{ratios[len(ratios) // 2]:.1f}x"
 
 
 def carriers(figures: Figures) -> Iterator[tuple[str, str]]:

@@ -18,6 +18,8 @@ from pipelines.build_worker import ModelSpec, WorkerSpec
 from pipelines.contracts import Engine
 from tests.fakes.faulty_engine import FaultyEngine
 
+_TELLING = threading.Lock()
+
 
 def command(fault: Path, arguments: list[str], engine: str = "own") -> list[str]:
     """What starts it, from what starts the product's: [python, -m, app, worker, ...]."""
@@ -41,7 +43,7 @@ def _on_fake_device(worker: WorkerSpec, model: ModelSpec, fault: Path) -> Engine
     from pipelines.worker.engines.device_fake import FakeDevice
     from pipelines.worker.engines.device_fake_program import FakeProgram
 
-    seen, telling = fault.with_suffix(".seen"), threading.Lock()
+    seen = fault.with_suffix(".seen")
 
     class Seen(DeviceEngine):
         def infer(self, payloads: object, color: F32) -> F32:
@@ -59,7 +61,7 @@ def _on_fake_device(worker: WorkerSpec, model: ModelSpec, fault: Path) -> Engine
             self._tell()
 
         def _tell(self) -> None:
-            with telling:
+            with _TELLING:
                 fresh = seen.with_suffix(".new")
                 fresh.write_text(json.dumps(dataclasses.asdict(self.statistics())))
                 fresh.rename(seen)

@@ -40,7 +40,7 @@ OPTIONS = LaneOptions(
     reserved_normal=0,
     ping_interval_s=0.2,
     ping_timeout_s=6.0,
-    attach_timeout_s=10.0,
+    attach_timeout_s=5.0,
     connect_backoff_s=0.05,
     connect_backoff_max_s=0.2,
 )

@@ -4,12 +4,17 @@ none is lost but with its process, and all is well again by itself.
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from app.control.worker import Request, ask, control_path
+from app.place import socket_of
 from pipelines.model.fold import fold
+from pipelines.model.known import SHIPPED_FOLDER
 from pipelines.model.options import FoldOptions
 from pipelines.values import AnswerCode
 from tests.fakes.detector import save_detector
@@ -186,3 +191,51 @@ async def copies_nothing(worker: Faulty, traffic: Traffic) -> None:
 async def serving(worker: Faulty) -> str:
     status = await ask(control_path(worker.socket), Request(do="status"))
     return str(status["model"]["reference"])
+
+
+async def test_models_that_share_a_worker_have_lanes_of_their_own_and_fail_alone(tmp_path: Path, models: Path) -> None:
+    further = {"second": str(models / "other.onnx")}
+    config = {"model": {"detector": str(models / "own.onnx"), "further": further}}
+    async with faulty(tmp_path, config) as worker:
+        second = socket_of(worker.socket, "second")
+        async with flowing(worker.socket, FPS) as one, flowing(second, FPS) as other:
+            assert [traffic.model for traffic in (one, other)] == ["own", "other"]
+            worker.inject("nan of other")
+            await answered(other, AnswerCode.BAD_OUTPUT, 20)
+            assert set(one.answers) == {OK}
+            worker.mend()
+            await well_again(other)
+            await ask(control_path(second), Request(do="load", model=str(models / "own.onnx")))
+            await answered(other, OK, 20)
+            assert other.model == "own"
+            assert await serving(worker) == str(models / "own.onnx")
+            await answered(one, OK, 20)
+    assert one.answers == {OK: one.published}
+    assert (one.lost, other.lost) == ([], [])
+    settled(other)
+
+
+_LITTLE_MEMORY = """
+import asyncio, json, resource, sys
+from pathlib import Path
+from pipelines.worker.engines.onnx import OnnxEngine
+from pipelines.worker.loop import WorkerLoop
+from pipelines.worker.options import BatchOptions
+
+engine = OnnxEngine(sys.argv[1], threads=1, max_batch=64)
+used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + (96 << 20), resource.RLIM_INFINITY))
+loop = WorkerLoop(engine, BatchOptions(max_batch=64))
+loop.warm()
+print(json.dumps({"sizes": list(loop.statistics().profile_ns), "no_room": loop.statistics().no_room}))
+"""
+
+
+def test_the_cpu_engine_itself_runs_the_batches_that_its_memory_holds() -> None:
+    """No wrapper: onnxruntime in a process that may have 96 MiB more, where a batch of 64 wants several times that."""
+    command = [sys.executable, "-c", _LITTLE_MEMORY, str(SHIPPED_FOLDER / "detector.folded.onnx")]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    found = json.loads(run.stdout)
+    assert found["no_room"] >= 1
+    assert found["sizes"][0] == 1
+    assert found["sizes"][-1] < 64

@@ -152,6 +152,31 @@ async def test_a_worker_that_slows_down_is_given_less(tmp_path: Path, clip: Path
             await until(lambda: flow_of(dpu, "slow").window == slots, what="its whole window back")
 
 
+async def test_a_worker_that_fails_is_left_alone_until_a_probe_succeeds(
+    tmp_path: Path, clip: Path, sockets: Path
+) -> None:
+    socket = sockets / "bad.sock"
+    config = {
+        "cameras": looped(clip, 8, analyse_fps=0),
+        "worker": NULL_WORKER,
+        "workers": {"bad": {"socket": str(socket)}, "good": {}},
+        "lane": {"flow": {"breaker": {"failures": 3, "pause_s": 0.2, "pause_max_s": 0.4}}},
+    }
+    with slow_worker(tmp_path, socket) as fault:
+        async with running(tmp_path, config) as dpu:
+            await until(lambda: attached(dpu) == {"bad", "good"}, what="both workers")
+            inject(fault, "error")
+            await until(lambda: told(dpu, "bad")["flow"]["state"] == "retry", what="the breaker")
+            before = answered(dpu, "bad")
+            await more_inferred(dpu, 100)
+            assert answered(dpu, "bad") - before < 50, "the other one has them, but for probes"
+            assert flow_of(dpu, "bad").openings > 0
+            fault.unlink()
+            await until(lambda: flow_of(dpu, "bad").breaker == "closed", what="a probe that succeeds")
+            before = answered(dpu, "bad")
+            await until(lambda: answered(dpu, "bad") > before + 10, what="tasks for it again")
+
+
 async def test_a_worker_that_cannot_be_reached_at_all_is_said_at_start(
     tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -55,6 +55,11 @@ class Traffic:
         return self.answers.total() + len(self._published) + len(self.lost)
 
     @property
+    def model(self) -> str:
+        """Whose lane it is."""
+        return self._writer.card.name if self._writer else ""
+
+    @property
     def open(self) -> int:
         return len(self._published)
 

@@ -107,8 +107,8 @@ class Bench:
         reading = self.ledger.snapshot()
         assert reading.imbalance == 0
         caused = {of for of, _ in reading.causes}
-        plain = {(of, None): n for of, n in reading.outcomes.items() if of not in caused}
-        return {**reading.causes, **plain}
+        account: dict[tuple[Outcome, Cause | None], int] = dict(reading.causes.items())
+        return account | {(of, None): n for of, n in reading.outcomes.items() if of not in caused}
 
 
 DETECTED = (Outcome.DEGRADED, Cause.DETECTOR)

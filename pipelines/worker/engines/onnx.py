@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from pipelines.errors import EngineError, ModelError
+from pipelines.errors import DeviceLost, EngineError, ModelError, OutOfMemory
 from pipelines.values import F32, U8, ModelCard
 from pipelines.worker.engines.folded import COLOR, CPU, DETECTIONS, PLANES, first_line, open_session
 from pipelines.worker.engines.onnx_bound import BoundSession
@@ -95,12 +95,33 @@ class OnnxEngine:
                 return self._bound.run(planes, color)
             rows = self._session.run([DETECTIONS], {PLANES: planes, COLOR: color})[0]
         except Exception as error:  # onnxruntime's exceptions share no base of their own
-            raise EngineError(f"{self._card.name}: {first_line(error)}") from error
+            raise _kind_of(error)(f"{self._card.name}: {first_line(error)}") from error
         return np.asarray(rows, np.float32)
 
     def close(self) -> None:
         """Free the model. `infer` raises EngineError from now on."""
         self._session = self._bound = None
+
+
+_NO_ROOM = (
+    "out of memory",
+    "failed to allocate",
+    "bad_alloc",
+    "bad allocation",
+    "smaller than requested",
+    "alloc_failed",
+)
+_STICKY = "cuda failure"
+
+
+def _kind_of(error: Exception) -> type[EngineError]:
+    """By onnxruntime's words, as it has no classes for this. After a CUDA error but that of memory nothing on the
+    device is valid any more. The words are those of its source (1.2x); on a CUDA device this never ran.
+    """
+    said = str(error).lower()
+    if any(words in said for words in _NO_ROOM):
+        return OutOfMemory
+    return DeviceLost if _STICKY in said else EngineError
 
 
 def _present(providers: Sequence[str]) -> list[str]:

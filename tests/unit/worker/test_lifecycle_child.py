@@ -52,3 +52,9 @@ async def test_a_child_whose_asker_is_cancelled_is_ended(tmp_path: Path) -> None
         await asking
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+async def test_it_is_in_the_asker_s_session_where_its_priority_counts_and_in_a_group_of_its_own() -> None:
+    said = await ask('import os; print(\'{"session": %d, "group": %d}\' % (os.getsid(0), os.getpgid(0)))')
+    assert said["session"] == os.getsid(0)
+    assert said["group"] != os.getpgid(0)

@@ -13,7 +13,7 @@ import pytest
 
 from pipelines.color import affine
 from pipelines.contracts import Engine
-from pipelines.errors import EngineError, ModelError
+from pipelines.errors import DeviceLost, EngineError, ModelError, OutOfMemory
 from pipelines.model.fold import fold
 from pipelines.model.options import FoldOptions
 from pipelines.values import F32, U8, ColorMatrix, ColorRange, ModelCard
@@ -130,3 +130,25 @@ def test_null_finds_nothing_in_its_time(folded: Path) -> None:
     engine.close()
     with pytest.raises(EngineError, match="closed"):
         engine.infer(payloads(engine.card, 1), colors(engine.card, 1))
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        ("bfc_arena.cc:360 AllocateRawInternal Failed to allocate memory for requested buffer of size 9", OutOfMemory),
+        ("std::bad_alloc", OutOfMemory),
+        ("CUDA failure 2: out of memory ; GPU=0", OutOfMemory),
+        ("CUDA failure 700: an illegal memory access was encountered ; GPU=0", DeviceLost),
+        ("Non-zero status code returned while running Conv node", EngineError),
+    ],
+)
+def test_what_onnxruntime_says_is_told_apart(folded: Path, said: str, kind: type[EngineError]) -> None:
+    class Session:
+        def run(self, names: object, feeds: object) -> object:
+            raise RuntimeError(said)
+
+    engine = OnnxEngine(folded, max_batch=1)
+    engine._session = Session()
+    with pytest.raises(EngineError) as raised:
+        engine.infer(payloads(engine.card, 1), colors(engine.card, 1))
+    assert type(raised.value) is kind
