@@ -71,7 +71,7 @@ def gate(figures: Figures) -> Iterator[tuple[str, str]]:
 
 def recall(figures: Figures) -> Iterator[tuple[str, str]]:
     """framegate bench recall"""
-    for name in ("sparse", "fair", "hard"):
+    for name in ("sparse", "hard"):
         if (suite := figures["suites"].get(name)) is not None:
             saved = " / ".join(f"{suite['decode_saved_at'][level]:.0%}" for level in ("90", "95", "99"))
             what = f"held-out scenes, {name}, {suite['activity']:.0%} activity, {suite['events']} events"
