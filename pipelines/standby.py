@@ -91,12 +91,14 @@ class Standby:
         Args:
             payload: Its picture: where it was published while nobody else can get that slot, else a copy.
         """
-        if context.task in self._given:
+        given = context.task in self._given
+        if given and payload is context.payload:
             return Answerer.DETECTOR
         header = context.header
         if header is None:
             return Answerer.NOBODY
-        picture = payload is not None and header.pixel_format is PixelFormat.I420
+        # An answer came: the slot that the own detector looks at is free, and what it finds there is worth nothing.
+        picture = payload is not None and header.pixel_format is PixelFormat.I420 and not given
         takes_ns = self._detector.takes_ns(now_ns) if self._detector else None
         case = Case(False, header.deadline_ns - now_ns, context.audit is not None, picture, context.present)
         answerer = choose(case, takes_ns)

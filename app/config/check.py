@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from app.config.document import Keys
 from app.config.load import Finding
 from app.config.sinks import GrpcSink, JsonlSink
-from app.config.worker import check_model
+from app.config.worker import check_model, is_file_name, is_there
 from pipelines.transport.place import PlaceOptions
 from pipelines.transport.rdma_options import SECRET_BYTES
 
@@ -22,11 +22,18 @@ if TYPE_CHECKING:
 def check(config: Config) -> Iterator[Finding]:
     """All findings, in the order of the file's sections."""
     yield from check_model(config)
+    yield from _degraded(config)
     yield from _worker(config)
     yield from _cameras(config)
     yield from _sinks(config)
     yield from _http(config)
     yield from _files(config, ())
+
+
+def _degraded(config: Config) -> Iterator[Finding]:
+    name = config.degraded.detector
+    if name is not None and is_file_name(name) and not is_there(name):
+        yield ("degraded", "detector"), f"the model file {name} does not exist: check the path, or name a shipped model"
 
 
 def _worker(config: Config) -> Iterator[Finding]:

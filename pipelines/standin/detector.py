@@ -26,7 +26,7 @@ from pipelines.standin.allowance import Allowance
 from pipelines.values import F32, U8, Answer, AnswerCode, ColorMatrix, ColorRange, Letterbox, ModelCard, SlotHeader
 
 _NICE = 10
-"""Of its thread: what the gates need, they get first."""
+"""Added to its thread's: what the gates need, they get first."""
 _NO_ROWS: F32 = np.zeros((0, 6), np.float32)
 _WARM_RUNS = 3
 
@@ -121,7 +121,7 @@ class OwnDetector:
     # --- the thread ------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+        os.nice(_NICE)  # on Linux, of this thread alone
         while self._may_go_on():
             if self._work:
                 self._serve_worker(self._work[0])

@@ -182,6 +182,28 @@ def test_whoever_answers_first_has_answered() -> None:
     assert len(b.results) == 1
 
 
+def test_what_it_sees_in_a_slot_that_was_given_back_is_not_used() -> None:
+    """The worker fails the task while the own detector looks at its picture: another pump may write there now."""
+    b = Bench()
+    b.show()
+    b.egress.look(time.monotonic_ns() + S * 6 // 10)
+    b.worker_answers(AnswerCode.WATCHDOG)
+    assert b.account == {BY_PRESENCE: 1}
+    b.own_answers()
+    assert b.account == {BY_PRESENCE: 1}
+    assert len(b.results) == 1
+
+
+def test_what_a_silent_worker_had_stays_with_the_own_detector_when_the_worker_is_lost() -> None:
+    b = Bench()
+    b.show()
+    b.egress.look(time.monotonic_ns() + S * 6 // 10)
+    b.worker.end("killed")
+    assert b.account == {}
+    b.own_answers()
+    assert b.account == {DETECTED: 1}
+
+
 def test_nobody_takes_over_from_a_silent_worker_what_nobody_can_answer() -> None:
     b = Bench(presence=None, own=False)
     b.show()

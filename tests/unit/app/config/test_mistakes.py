@@ -117,6 +117,9 @@ MISTAKES = {
     "model file missing": Mistake(
         CAMERA + "model: {detector: ./no.onnx}\n", 4, "model.detector", "no.onnx does not exist: check the path"
     ),
+    "own detector missing": Mistake(
+        CAMERA + "degraded: {detector: ./no.onnx}\n", 4, "degraded.detector", "no.onnx does not exist: check the path"
+    ),
     "model size": Mistake(CAMERA + "model: {size: 416}\n", 4, "model.size", 'right form: .*"WxH"'),
     "worker elsewhere": Mistake(CAMERA + "worker: {spawn: false}\n", 4, "worker.socket", "name the socket"),
     "more reserved than there is": Mistake(CAMERA + "lane: {slots: 4}\n", 4, "lane", "raise slots"),

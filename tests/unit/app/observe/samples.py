@@ -6,6 +6,8 @@ from app.observe.latency import LatencyHistogram
 from app.observe.snapshot import CameraObserved, ObservedSnapshot, WorkerObserved, WorkerState
 from pipelines.accounting import Ledger
 from pipelines.contracts import LaneStatistics, SinkStatistics
+from pipelines.standby import StandbySnapshot
+from pipelines.standin.choice import Answerer
 from pipelines.transport.breaker import BreakerState
 from pipelines.transport.flow import FlowState, FlowStatistics
 from pipelines.transport.link import LinkStatistics
@@ -43,6 +45,7 @@ def snapshot() -> ObservedSnapshot:
         connects=2,
         decoded=9,
         alerts=1,
+        deaths=5,
     )
     yard = CameraObserved(Ledger().snapshot(), CameraState.BACKOFF, "connection refused", picture=Cause.BLACK)
     lane = LaneStatistics(
@@ -72,5 +75,8 @@ def snapshot() -> ObservedSnapshot:
         },
         latencies={"arrival_to_result": latency(0.5, 4, 40).snapshot(), "infer": latency().snapshot()},
         loop_lag=latency(1, 2).snapshot(),
+        standby=StandbySnapshot(
+            Answerer.DETECTOR, "no worker is attached: killed", losses=2, degraded_s=1.5, detector="small", waiting=3
+        ),
         counters={"orphan_answers": 4},
     )

@@ -36,6 +36,7 @@ def test_every_figure_of_the_snapshot_is_there() -> None:
     assert value(found, "decoded_frames_total", camera="door") == 9
     assert value(found, "connects_total", camera="door") == 2
     assert value(found, "camera_alerts_total", camera="door") == 1
+    assert value(found, "camera_deaths_total", camera="door") == 5
     assert value(found, "picture_sound", camera="door") == 1
     assert value(found, "picture_sound", camera="yard") == 0
     assert value(found, "camera_state", camera="yard", state="backoff") == 1
@@ -58,6 +59,11 @@ def test_every_figure_of_the_snapshot_is_there() -> None:
     assert value(found, "sink_offered_total", sink="kafka") == 5
     assert value(found, "sink_waiting", sink="kafka") == 2
     assert value(found, "sink_connected", sink="kafka") == 0
+    assert value(found, "answerer", by="detector") == 1
+    assert value(found, "answerer", by="worker") == 0
+    assert value(found, "degradations_total") == 2
+    assert value(found, "degraded_seconds_total") == 1.5
+    assert value(found, "own_detector_waiting") == 3
     assert value(found, "alerts_total") == 1
     assert value(found, "cpu_seconds_total") == 3.25
     assert value(found, "uptime_seconds") == 12.5

@@ -36,6 +36,11 @@ def test_the_least_contract() -> None:
     assert (worker["carrier"], worker["choice"][:8]) == ("grpc", "no shm: ")
     assert worker["link"]["counters"]["grpc_calls_ok"] == 6
     assert report["sinks"]["kafka"]["dropped"] == 1
+    assert report["cameras"]["door"]["deaths"] == 5
+    assert report["degraded"] == {
+        "answerer": "detector", "reason": "no worker is attached: killed", "losses": 2, "degraded_s": 1.5,
+        "detector": "small", "waiting": 3,
+    }  # fmt: skip
 
 
 def test_writing_replaces_the_whole_file(tmp_path: Path) -> None:
