@@ -10,7 +10,7 @@ _LEAST_CORES = 0.1
 """One camera now and then, however full the machine is."""
 _LEAST_SPAN_NS = 500_000_000
 """The kernel counts idle time in hundredths of a second."""
-_UP_PER_S = 0.1
+_UP_PER_S = 0.3
 """Cores that the figure may grow by in a second."""
 _DOWN_SHARE = 0.5
 """Of what it is too high by, at each reading: one reading may have caught a burst."""

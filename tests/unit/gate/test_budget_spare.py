@@ -47,7 +47,7 @@ def test_it_gives_way_at_once_and_comes_back_slowly() -> None:
     low = machine.runs(1.4, 9.0, seconds=5)
 
     assert low < 0.5
-    assert low < machine.runs(0.2, 9.0, seconds=4) < high
+    assert low < machine.runs(0.2, 9.0, seconds=2) < high
 
 
 def test_readings_too_near_each_other_say_nothing() -> None:
