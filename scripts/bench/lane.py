@@ -9,7 +9,8 @@ one interpreter), or the loop itself when an answer has come. Round trip: from b
 loop, both copies included. Bare: the same two copies, in and out, through as many buffers, in one thread with nothing
 between them; these bytes never leave one core. Bare in two processes (lane_bare.py): the same copies between two
 processes that spin on counters; these bytes go from one core to the other, as the lane's do. Lane and bare runs
-alternate, so that a change of the machine's mood meets all.
+alternate, so that a change of the machine's mood meets all. At normal priority: under SCHED_IDLE Linux was seen to wake
+the worker on the core that rang for it, so that the two took turns while the other core idled.
 
 Doorbell: from before `publish` to the worker's `take`, one task at a time with a pause before it, so that the worker
 sleeps and its wake-up is within. Beside it, in turn, the same wake-up with nothing else: a byte over a socket to a
