@@ -161,7 +161,9 @@ async def test_reload_under_load_loses_no_task_and_leaves_no_gap(tmp_path: Path,
         assert traffic.ring_full == 0, "64 cameras fill 128 slots only while the whole machine stands still"
         assert traffic.overtaken == 0, "an old model's last batch is answered before its successor's second"
         assert max(ready_ms) <= READY_MS
-    assert memory_kib[-1] <= memory_kib[SETTLE] + FLAT_KIB, memory_kib
+    few = max(3, RELOADS // 10)
+    settled_kib, last_kib = median(memory_kib[SETTLE : SETTLE + few]), median(memory_kib[-few:])
+    assert last_kib <= settled_kib + FLAT_KIB, memory_kib
 
 
 async def test_a_model_with_another_card_brings_lanes_back_and_loses_no_task(tmp_path: Path, models: Path) -> None:
