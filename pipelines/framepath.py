@@ -219,6 +219,7 @@ class FramePath:
             None if there or anyway else Outcome.EMPTY,
             there and moving,
             probability / max(threshold, 1e-6),
+            against,
             present=probability >= threshold,
         )
 

@@ -146,7 +146,7 @@ class _Reel:
         """The median of some of the pictures from the first to the last."""
         first, last = stretch
         chosen = np.unique(np.linspace(first, last, _GROUND_PICTURES).round().astype(int))
-        return np.median([self._pictures[n] for n in chosen], axis=0).astype(np.uint8)
+        return cast(U8, np.median([self._pictures[n] for n in chosen], axis=0).astype(np.uint8))
 
     def moved(self, at: float) -> U8:
         """What moves stands where it was at that moment."""
