@@ -77,5 +77,9 @@ class InFlight:
 
     @property
     def turnaround_ns(self) -> int:
-        """What a task published now will take, by recent experience; 0 before the first answer."""
-        return int(self._turnaround_ns)
+        """What a task published now will take, by recent experience.
+
+        0 with nothing open: there is no queue to wait in, and a figure from a slow spell must not keep out the one
+        task whose answer would correct it.
+        """
+        return int(self._turnaround_ns) if self._open else 0

@@ -155,7 +155,8 @@ async def test_an_engine_that_fails(
         await more_inferred(dpu, 20)
         took_s = await first_after(dpu, Cause.DETECTOR, lambda: inject(word, fault))
         assert took_s < WITHIN_S
-        await until(lambda: degraded(dpu, Cause.DETECTOR) > 20, what="20 answers")
+        if fault != "lost":  # that process's successor works again after half a second
+            await until(lambda: degraded(dpu, Cause.DETECTOR) > 20, what="20 answers")
         word.unlink(missing_ok=True)
         await goes_back(dpu)
         failed = {cause for (of, cause) in all_causes(dpu) if of is Outcome.FAILED}

@@ -120,7 +120,9 @@ def test_a_worker_that_answers_too_slowly_makes_frames_late_before_the_work() ->
     bench = Bench()
     bench.inflight.observe_turnaround(3_000_000_000)
     bench.show(picture(0, 0))
+    bench.show(picture(1, 40))
     assert bench.outcomes == {Outcome.LATE: 1}
+    assert len(bench.inflight) == 1, "the first goes, as nothing is in flight: its answer may correct the figure"
 
 
 def test_still_frames_feed_the_background_and_end_there() -> None:
