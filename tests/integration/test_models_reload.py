@@ -33,14 +33,15 @@ from tests.integration.load import LONG
 from tests.integration.pipe import until
 from tests.integration.traffic import Traffic, flowing
 
-FPS = 0.25 if LONG else 3.0
+FPS = 0.5 if LONG else 3.0
 """Of each camera. The shipped detector takes ten times as long as the small one of the short form."""
 SETTLE, RELOADS = (10, 100) if LONG else (3, 8)
 ALLOWED_GAP_NS = 50_000_000
 """Beside a batch."""
 READY_MS = 1000
 FLAT_KIB = (3 if LONG else 12) << 10
-"""What the worker may have grown by between the first reloads and the last; what the allocator keeps comes and goes."""
+"""What the worker may have grown by between the first reloads and the last, each by the least of some readings: what
+the allocator keeps beside comes and goes, by up to a model's size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +153,6 @@ async def test_reload_under_load_loses_no_task_and_leaves_no_gap(tmp_path: Path,
     print(
         f"checked ms: median {median(checked_ms):.0f}; ready ms: median {median(ready_ms):.0f}, max {max(ready_ms):.0f}"
     )
-    print(f"memory KiB: {memory_kib[0]} first, {memory_kib[SETTLE]} settled, {memory_kib[-1]} last")
     gaps.check()
     assert traffic.lost == []
     assert traffic.answers == {AnswerCode.OK: traffic.published}
@@ -162,7 +162,8 @@ async def test_reload_under_load_loses_no_task_and_leaves_no_gap(tmp_path: Path,
         assert traffic.overtaken == 0, "an old model's last batch is answered before its successor's second"
         assert max(ready_ms) <= READY_MS
     few = max(3, RELOADS // 10)
-    settled_kib, last_kib = median(memory_kib[SETTLE : SETTLE + few]), median(memory_kib[-few:])
+    settled_kib, last_kib = min(memory_kib[SETTLE : SETTLE + few]), min(memory_kib[-few:])
+    print(f"memory KiB: {memory_kib[0]} first, {settled_kib} settled, {last_kib} at the end")
     assert last_kib <= settled_kib + FLAT_KIB, memory_kib
 
 
