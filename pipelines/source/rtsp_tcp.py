@@ -112,13 +112,13 @@ class TcpStream:
     def _gulp(self) -> None:
         """Take what is there, else wait for more. What came before an error is given out first; it comes up again."""
         try:
-            self._wire.packets(self._session.channel, self._take, self._session.hear)
+            self._take()
             if self._units:
                 return
             self._session.keep_alive(time.monotonic())
             self._wire.fill()
             self._gulp_ns = time.monotonic_ns()
-            self._wire.packets(self._session.channel, self._take, self._session.hear)
+            self._take()
         except SourceError:
             if not self._units:
                 raise
@@ -133,8 +133,9 @@ class TcpStream:
         if self._wire.interrupted:
             raise SourceError("interrupted")
 
-    def _take(self, data: memoryview) -> None:
-        self._units.extend(self._rtp.push(data))
+    def _take(self) -> None:
+        data, spans = self._wire.packets(self._session.channel, self._session.hear)
+        self._units.extend(self._rtp.push_all(data, spans))
 
     def _packet(self, unit: AccessUnit) -> Packet:
         pts = self._unwrapper.unwrap(unit.rtp_time)

@@ -21,6 +21,10 @@ _INTERLEAVED = 0x24
 _HEAD_BYTES = 4
 
 
+Span = tuple[int, int]
+"""From the first byte to behind the last."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What the server said."""
@@ -109,24 +113,31 @@ class Wire:
             raise SourceError("interrupted" if self.interrupted else "the camera closed the connection")
         self._end += count
 
-    def packets(
-        self, channel: int, take: Callable[[memoryview], None], hear: Callable[[Answer], None] = lambda _: None
-    ) -> None:
+    def packets(self, channel: int, hear: Callable[[Answer], None] = lambda _: None) -> tuple[memoryview, list[Span]]:
         """Part all that was read; what is neither RTP of this channel nor an answer is dropped.
 
         Args:
-            take: Called with each RTP packet; the view is valid during the call only.
             hear: Called with each answer: to a keep-alive.
 
+        Returns:
+            The bytes, valid until the next call of anything here, and where in them the RTP packets lie.
+
         Raises:
-            SourceError: the bytes are neither.
+            SourceError: what follows is neither; the packets before it are returned first.
         """
-        buffer, view, at, end = self._buffer, self._view, self._begin, self._end
+        buffer, at, end = self._buffer, self._begin, self._end
+        spans: list[Span] = []
         while at + _HEAD_BYTES <= end:
             if buffer[at] != _INTERLEAVED:
                 self._begin = at
-                if (answer := self._answer()) is None:
-                    return
+                try:
+                    answer = self._answer()
+                except SourceError:
+                    if spans:
+                        break
+                    raise
+                if answer is None:
+                    break
                 hear(answer)
                 at = self._begin
                 continue
@@ -134,9 +145,10 @@ class Wire:
             if after > end:
                 break
             if buffer[at + 1] == channel:
-                take(view[at + _HEAD_BYTES : after])
+                spans.append((at + _HEAD_BYTES, after))
             at = after
         self._begin = at
+        return self._view, spans
 
     def answer(self, deadline_s: float) -> Answer:
         """The next answer; packets before it are dropped."""

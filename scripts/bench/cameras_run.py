@@ -19,14 +19,11 @@ from typing import Any
 import yaml
 
 from scripts.bench.cameras_account import Answered, Window, answered
-from scripts.bench.cameras_clip import Clip
+from scripts.bench.cameras_clip import DETECTOR, Clip
 from scripts.bench.cameras_machine import Reading, Sampler, children
 from scripts.bench.cameras_truth import CameraTruth
 
 ROOT = Path(__file__).parents[2]
-_SERVER = ROOT / "scripts" / "bench" / "cameras_server.py"
-SYSTEM_PYTHON = os.environ.get("FRAMEGATE_SYSTEM_PYTHON", "/usr/bin/python3")
-"""The distribution's own: GStreamer's bindings belong to it."""
 _SERVER_START_S = 60.0
 _WRITE_S = 15.0
 _STOP_S = 30.0
@@ -91,15 +88,16 @@ def camera_id(number: int) -> str:
 @contextmanager
 def rtsp_server(clips: Sequence[Clip], cameras: int, offset_s: float) -> Iterator[tuple[list[str], int]]:
     """(URLs, process id) of a server that plays the clips in turn."""
-    arguments = ["--port", "0", "--cameras", str(cameras), "--offset-s", str(offset_s), "--stamp"]
-    command = [SYSTEM_PYTHON, str(_SERVER), *arguments, *(str(clip.path) for clip in clips)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    arguments = ["--port", "0", "--cameras", str(cameras), "--offset-s", str(offset_s), "--fps", str(clips[0].fps)]
+    server = [sys.executable, "-m", "scripts.bench.cameras_server"]
+    command = [*server, *arguments, *(str(clip.path.absolute()) for clip in clips)]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
         ready, _, _ = select.select([process.stdout], [], [], _SERVER_START_S)
         line = process.stdout.readline() if ready else ""
         if not line:
-            raise BenchError("the RTSP server did not start; scripts/rtsp_cameras says what it needs")
+            raise BenchError("the RTSP server did not start")
         yield json.loads(line)["urls"], process.pid
     finally:
         _end(process)
@@ -109,6 +107,7 @@ def deployment(spec: RunSpec, urls: Sequence[str], folder: Path) -> dict[str, An
     """The product's configuration: everything at its default, but for what the bench fixes."""
     base: dict[str, Any] = {
         "http": {"enabled": False},
+        "model": {"detector": DETECTOR},
         "worker": {"engine": "onnx", "threads": 1},
         "stagger": {"opens_per_s": spec.opens_per_s},
         "defaults": {"analyse_fps": ANALYSE_FPS, "heartbeat_s": HEARTBEAT_S, "gate": {"heartbeat_s": HEARTBEAT_S}},

@@ -6,6 +6,7 @@ Carried: every camera delivers at least 98 % of its frames over the measured sec
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -16,10 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from scripts.bench.cameras_machine import read, used
-from scripts.bench.cameras_run import SYSTEM_PYTHON
 from scripts.bench.cameras_search import largest
 
 ROOT = Path(__file__).parents[3]
+SYSTEM_PYTHON = os.environ.get("FRAMEGATE_SYSTEM_PYTHON", "/usr/bin/python3")
+"""The distribution's own: GStreamer's bindings belong to it."""
 SHARE = 0.98
 _SETTLE_S = 8.0
 _MEASURE_S = 14.0

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import struct
+from itertools import accumulate, pairwise
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipelines.source.rtp import AccessUnit, Depacketizer
 
@@ -151,3 +154,47 @@ def test_h265_single_aggregate_and_fragments() -> None:
     assert camera.send(pieces[0], 3) == camera.send(pieces[1], 3) == []
     (unit,) = camera.units(pieces[2], 3, marker=True)
     assert (bytes(unit.data), unit.is_key) == (START + b"\x26\x01\x01abcdef", True)
+
+
+def h265_fragments(unit: bytes, size: int = 5) -> list[bytes]:
+    """FU packets of one H.265 NAL unit."""
+    body = [unit[at : at + size] for at in range(2, len(unit), size)]
+    last, kind = len(body) - 1, unit[0] >> 1
+    return [b"\x62\x01" + bytes([kind | (n == 0) << 7 | (n == last) << 6]) + b for n, b in enumerate(body)]
+
+
+_LONG = bytes(range(1, 90))
+_PICTURES = {
+    "h264": [SPS, *fragments(IDR + _LONG, 9), *fragments(b"\x41" + _LONG, 9), SLICE, *fragments(b"\x0c" + _LONG, 9)],
+    "hevc": [VPS, *h265_fragments(IRAP + _LONG), *h265_fragments(TRAIL + _LONG), *h265_fragments(b"\x4c\x01" + _LONG)],
+}
+
+
+@given(
+    st.sampled_from(["h264", "hevc"]),
+    st.lists(
+        st.sampled_from([*[""] * 20, "lost", "twice", "later", "other", "marker", "short", "foreign"]),
+        min_size=30,
+        max_size=90,
+    ),
+    st.integers(1, 40),
+)
+def test_many_at_once_are_as_one_by_one(codec: str, fates: list[str], at_once: int) -> None:
+    """Whatever happened to packets on their way: the short way within a fragmented unit takes what belongs there."""
+    packets: list[bytes] = []
+    for n, fate in enumerate(fates):
+        payload = _PICTURES[codec][n % len(_PICTURES[codec])]
+        time = n // len(_PICTURES[codec]) * 3600 + (1 if fate == "later" else 0)
+        kind = (97 if fate == "foreign" else 96) | (0x80 if fate == "marker" or n % 17 == 16 else 0)
+        data = struct.pack(">BBHII", 0x80, kind, 65_500 + n & 0xFFFF, time, 7) + payload
+        data = {"other": data[:12] + b"\x41" + data[13:], "short": data[:14]}.get(fate, data)
+        packets += {"lost": [], "twice": [data, data]}.get(fate, [data])
+    alone, together = Depacketizer(codec, 96), Depacketizer(codec, 96)
+
+    wanted = [unit for packet in packets for unit in alone.push(memoryview(packet))]
+    spans = list(pairwise([0, *accumulate(map(len, packets))]))
+    whole = memoryview(b"".join(packets))
+    got = [unit for at in range(0, len(spans), at_once) for unit in together.push_all(whole, spans[at : at + at_once])]
+
+    assert got == wanted
+    assert (together.lost, together.broken) == (alone.lost, alone.broken)
