@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 from collections.abc import Callable
 from pathlib import Path
+
+import cv2
 
 from app.config.deployment import Config, load
 from app.config.environment import environment
@@ -35,7 +38,14 @@ def serve(path: Path, model: str | None, report: Path | None, seconds: float | N
 
     config = read()
     configure(config.log)
+    _prepare_for_threads()
     return asyncio.run(_serve(config, read, report, seconds, exit_when_done))
+
+
+def _prepare_for_threads() -> None:
+    """Each camera has a thread, and that is all the parallelism there shall be."""
+    cv2.setNumThreads(1)  # OpenCV's own pool spins for work that no picture of ours has enough of
+    gc.freeze()  # a full collection holds all threads up: it need not look at the modules each time
 
 
 async def _serve(

@@ -15,10 +15,12 @@ from pipelines.model.options import FoldOptions
 SHIPPED_FOLDER = Path(__file__).parent / "shipped"
 PRESENCE = "presence"
 
+_DETECTOR = FoldOptions(
+    family="yolov8", name="detector", classes=("person", "vehicle"), score_threshold=0.6, licence="Apache-2.0"
+)
 SHIPPED: Mapping[str, FoldOptions] = {
-    "detector": FoldOptions(
-        family="yolov8", name="detector", classes=("person", "vehicle"), score_threshold=0.6, licence="Apache-2.0"
-    ),
+    "detector": _DETECTOR,
+    "detector_int8": _DETECTOR.model_copy(update={"name": "detector_int8"}),
 }
 """Detectors in SHIPPED_FOLDER as NAME.onnx, and how to fold one that is not folded."""
 

@@ -21,6 +21,7 @@ import numpy as np
 
 from pipelines.color import affine
 from pipelines.model.catalog import resolve
+from pipelines.model.known import SHIPPED_FOLDER
 from pipelines.postprocess.decode import detect
 from pipelines.preprocess.letterbox import fit
 from pipelines.preprocess.planes import pad_yuv, write_planes
@@ -31,6 +32,8 @@ from scripts.bench.cameras_scene import timelines
 from scripts.bench.scenes.encoding import Recipe
 from scripts.bench.scenes.picture import FPS, Source, frames, split
 
+DETECTOR = "detector_int8"
+"""Of the shipped ones that for a worker on a CPU."""
 CACHE = Path(__file__).parents[2] / ".cache" / "cameras"
 _BENCH = Path(__file__).parent
 _DRAWING = (*sorted((_BENCH / "scenes").glob("*.py")), *sorted((_BENCH.parent / "footage").glob("*.py")))
@@ -77,10 +80,7 @@ def clips(sources: Sequence[Source], recipe: Recipe, tell: Progress, cache: Path
 
 def detector() -> tuple[Path, str]:
     """The shipped detector, folded, and the hash of its original file."""
-    path = resolve("detector")
-    original = path.with_name("detector.onnx") if path.name.endswith(".folded.onnx") else None
-    shipped = original or Path(__file__).parents[2] / "pipelines" / "model" / "shipped" / "detector.onnx"
-    return path, hashlib.sha256(shipped.read_bytes()).hexdigest()
+    return resolve(DETECTOR), hashlib.sha256((SHIPPED_FOLDER / f"{DETECTOR}.onnx").read_bytes()).hexdigest()
 
 
 def events(hits: Sequence[bool], fps: int) -> tuple[Event, ...]:

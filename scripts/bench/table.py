@@ -83,6 +83,30 @@ def recall(figures: Figures) -> Iterator[tuple[str, str]]:
             )
 
 
+def cameras(figures: Figures) -> Iterator[tuple[str, str]]:
+    """framegate bench cameras"""
+    run = (
+        f"{figures['cameras']} cameras of 1080p25 at {figures['bits_per_s'] / 1e6:.1f} Mb/s, {figures['seconds']:.0f} s"
+    )
+    yield f"{run}: carried", f"{figures['carried']} of {figures['cameras']}"
+    result, wake = figures["result_ms"], figures["wake_ms"]
+    yield (
+        "the same: arrival to answer, awake p80 / p99; first answer of a wake-up p95",
+        f"{result['p80']:.0f} / {result['p99']:.0f} ms; {wake['p95']:.0f} ms",
+    )
+    low, high = figures["event_recall_ci95"]
+    yield (
+        f"the same: events found of {figures['events']} (95 % interval)",
+        f"{figures['event_recall']:.3f} ({low:.3f} to {high:.3f})",
+    )
+    yield (
+        "the same: cores, of the RTSP server, idle share",
+        (f"{figures['cores']:.2f}, {figures['server_cpu']:.2f}, {figures['headroom']:.0%}"),
+    )
+    for name, peer in figures["peers"].items():
+        yield f"the same run: cameras carried by {name}", str(peer.get("carried") or peer.get("skipped"))
+
+
 def batcher(figures: Figures) -> Iterator[tuple[str, str]]:
     """framegate bench batcher"""
     traces = figures["traces"]
@@ -112,6 +136,7 @@ ROWS: dict[str, Callable[[Figures], Iterator[tuple[str, str]]]] = {
     "gate": gate,
     "recall": recall,
     "batcher": batcher,
+    "cameras": cameras,
 }
 
 

@@ -89,6 +89,8 @@ async def bench() -> AsyncIterator[Bench]:
 async def test_a_box_becomes_an_alert_in_source_pixels() -> None:
     async with bench() as b:
         b.answer(b.send())
+        b.send()
+        assert b.inflight.turnaround_ns > 0, "of what is in flight now"
         await b.egress.drain()
         (alert,) = b.sink.alerts
         assert alert.type is AlertType.NEW
@@ -98,7 +100,6 @@ async def test_a_box_becomes_an_alert_in_source_pixels() -> None:
         assert b.ledger.snapshot().outcomes == {Outcome.INFERRED: 1}
         assert b.alive == [True]
         assert b.results[0].timeline.answered_ns >= b.results[0].timeline.published_ns
-        assert b.inflight.turnaround_ns > 0
 
 
 async def test_no_box_is_a_result_and_no_alert() -> None:

@@ -80,7 +80,7 @@ def test_a_fetched_name(cache: Path) -> None:
 
 
 def test_what_is_not_there(tmp_path: Path, cache: Path) -> None:
-    with pytest.raises(ModelError, match="known are detector, yolox_nano"):
+    with pytest.raises(ModelError, match="known are detector, detector_int8, yolox_nano"):
         resolve("nonsense", cache=cache)
     with pytest.raises(ModelError, match=r"x\.onnx: no such file"):
         resolve("x.onnx", cache=cache)

@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from pipelines.color import affine
 from pipelines.model.card import read_card
@@ -16,12 +17,13 @@ from pipelines.values import ColorMatrix, ColorRange
 from pipelines.worker.engines.onnx import OnnxEngine
 
 
-def test_it_is_what_folding_the_original_gives(tmp_path: Path) -> None:
-    original, shipped = SHIPPED_FOLDER / "detector.onnx", SHIPPED_FOLDER / "detector.folded.onnx"
+@pytest.mark.parametrize("name", SHIPPED)
+def test_it_is_what_folding_the_original_gives(tmp_path: Path, name: str) -> None:
+    original, shipped = SHIPPED_FOLDER / f"{name}.onnx", SHIPPED_FOLDER / f"{name}.folded.onnx"
     card = read_card(shipped)
     assert card.sha256 == hashlib.sha256(original.read_bytes()).hexdigest()
     fresh = tmp_path / "fresh.onnx"
-    assert fold(original, fresh, SHIPPED["detector"]).card == card
+    assert fold(original, fresh, SHIPPED[name]).card == card
 
     planes = np.random.default_rng(1).integers(0, 256, card.payload_bytes, np.uint8)
     color = affine(card, ColorRange.LIMITED, ColorMatrix.BT709)[None]
@@ -29,6 +31,7 @@ def test_it_is_what_folding_the_original_gives(tmp_path: Path) -> None:
     np.testing.assert_allclose(answer, expected, atol=1e-4)
 
 
-def test_the_name_means_the_folded_file(tmp_path: Path) -> None:
-    assert resolve("detector", cache=tmp_path) == SHIPPED_FOLDER / "detector.folded.onnx"
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_name_means_the_folded_file(tmp_path: Path, name: str) -> None:
+    assert resolve(name, cache=tmp_path) == SHIPPED_FOLDER / f"{name}.folded.onnx"
     assert not list(tmp_path.iterdir())
