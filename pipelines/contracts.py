@@ -33,12 +33,12 @@ class Stream(Protocol):
     @property
     def info(self) -> StreamInfo: ...
 
-    def read(self, patient: bool = False) -> Packet | None:
+    def read(self, wanted_ns: int = 0) -> Packet | None:
         """Next video packet, entered in the camera's ledger; None at the end of a file. Blocks.
 
         Args:
-            patient: The camera sleeps: packets may gather for a moment and be taken together, which spares its thread
-                most of its wake-ups.
+            wanted_ns: Nobody waits for what arrives before this, monotonic ns: packets may gather for a moment and be
+                taken together, which spares the thread most of its wake-ups.
 
         Raises:
             SourceError: the connection broke, timed out or was interrupted.

@@ -116,6 +116,11 @@ class FramePath:
         self._audit_pacer = Pacer(options.analyse_fps)
         self._heartbeat = Pacer(1 / options.heartbeat_s)
 
+    @property
+    def wanted_ns(self) -> int:
+        """When the next picture is analysed, monotonic ns; 0: each one is, or it is not known."""
+        return self._pacer.next_ns if self._parts.paced else 0
+
     def stop(self) -> None:
         """From here on every picture is `stopped`, also one that waits for a slot. Any thread."""
         self._stopping = True

@@ -183,7 +183,7 @@ class Pump:
         ended = False
         try:
             while not self._stop.is_set():
-                packet = stream.read(packets.sleeping)
+                packet = stream.read(packets.wanted_ns)
                 if packet is None:
                     ended = True
                     break

@@ -22,6 +22,7 @@ from pipelines.gate.budget_cost import DecodeWork
 from pipelines.gate.share import DecodeShare
 from pipelines.values import Action, Cause, Frame, Outcome, Packet, Priority, Undecodable
 
+_NEVER_NS = 1 << 62
 _LEAST_VALUE = 0.1
 """Worth of decoding a camera whose packets say nothing: somebody wants it all the same."""
 
@@ -76,9 +77,11 @@ class PacketPath:
         return self._parts.gate.decoding and not self._shed
 
     @property
-    def sleeping(self) -> bool:
-        """Nobody waits for the next packet: it may come a little later."""
-        return self._decoder is None and not self._parts.gate.decoding
+    def wanted_ns(self) -> int:
+        """Nobody waits for a packet that arrives before this, monotonic ns; 0: whichever comes next is wanted."""
+        if self._decoder is not None:
+            return self._parts.path.wanted_ns
+        return 0 if self._parts.gate.decoding else _NEVER_NS
 
     @property
     def gate(self) -> PacketGate:

@@ -38,6 +38,11 @@ class Pacer:
         self._next_ns += self._period_ns
         return True
 
+    @property
+    def next_ns(self) -> int:
+        """No frame before this is due; 0: not known, or every frame is."""
+        return int(self._next_ns - self._interval_ns / 2) if self._period_ns and self._last_ns is not None else 0
+
     def _restart(self, time_ns: int) -> bool:
         self._next_ns = time_ns + self._period_ns
         return True

@@ -101,7 +101,7 @@ class FileStream(AvStream):
         super().interrupt()
         self._stop.set()
 
-    def read(self, patient: bool = False) -> Packet | None:
+    def read(self, wanted_ns: int = 0) -> Packet | None:
         """The next packet; blocks until it is due if paced. None at the end, if not looping."""
         packet = self._next()
         if packet is None and self._options.loop and self._read_any:

@@ -44,11 +44,12 @@ class RtspOptions(BaseModel, frozen=True, extra="forbid"):
         gt=0,
         description="Most seconds of stream an open looks at to learn size and frame rate; the packets are not lost.",
     )
-    asleep_read_s: float = Field(
-        default=0.2,
+    gather_s: float = Field(
+        default=0.16,
         ge=0,
         le=1,
-        description="tcp only: packets of a sleeping camera are taken this often, s. Saves CPU; wakes so much later.",
+        description="tcp only: packets that nobody waits for (of a sleeping camera, or between two pictures that are "
+        "analysed) gather so long, s. Saves CPU; a camera wakes so much later.",
     )
     tls_verify: bool = Field(
         default=True,
@@ -127,7 +128,7 @@ class RtspSource:
             self._ledger,
             options.decoder,
             options.read_timeout_s,
-            options.asleep_read_s,
+            options.gather_s,
             self._now,
         )
 
@@ -175,7 +176,7 @@ class RtspStream(AvStream):
         """How long the last packet lay in the socket before it was read."""
         return self._clock.lag_ns
 
-    def read(self, patient: bool = False) -> Packet:
+    def read(self, wanted_ns: int = 0) -> Packet:
         """The next packet. Never returns None: a camera has no end, so a closed connection is an error."""
         packet = self._next()
         now_ns = self._now()

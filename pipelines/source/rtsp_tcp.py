@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import ssl
 import time
 from collections import deque
@@ -20,6 +22,12 @@ from pipelines.source.rtsp_session import RtspSession
 from pipelines.source.sdp import Video
 from pipelines.source.stream import Now
 from pipelines.values import Packet, StreamInfo
+
+_DECODE_S = 0.02
+"""What has gathered is taken so long before something is wanted: by then it is decoded."""
+_STREAMS = itertools.count()
+_GOLDEN = (5**0.5 - 1) / 2
+"""Multiples of it, modulo 1, lie as evenly as can be however many there are."""
 
 
 def tls_context(verify: bool, ca_file: str) -> ssl.SSLContext:
@@ -42,18 +50,18 @@ class TcpStream:
         ledger: Ledger,
         decoding: DecoderOptions,
         silence_s: float,
-        asleep_read_s: float,
+        gather_s: float,
         now: Now,
     ) -> None:
         """session: open, and now ours. url: only to redact messages. silence_s: after which a read fails.
-        asleep_read_s: between two looks at the socket when nobody waits."""
+        gather_s: most between two looks at the socket when nobody waits."""
         self._session = session
         self._wire = session.wire
         self._wire.silence(silence_s)
         self._url = url
         self._ledger = ledger
         self._decoding = decoding
-        self._asleep_read_s = asleep_read_s
+        self._gather_s = gather_s
         self._now = now
         self._info = StreamInfo(video.codec, 0, 0, video.fps, video.parameter_sets)
         self._time_base = Fraction(1, video.clock_hz)
@@ -61,8 +69,8 @@ class TcpStream:
         self._rtp = Depacketizer(video.codec, video.payload_type)
         self._units: deque[AccessUnit] = deque()
         """Read and not yet asked for. Bound: one gulp."""
-        self._gulp_ns = 0
-        """When the socket was emptied last."""
+        self._turn = next(_STREAMS) * _GOLDEN % 1
+        """Of `gather_s`: when in each it looks at the socket."""
         self._clock = ArrivalClock()
         self._unwrapper = PtsUnwrapper()
         self._interval = FrameInterval()
@@ -90,14 +98,14 @@ class TcpStream:
         """Tell the other side. Packets read and frames decoded stay valid."""
         self._session.close()
 
-    def read(self, patient: bool = False) -> Packet:
+    def read(self, wanted_ns: int = 0) -> Packet:
         """The next packet. Never returns None: a camera has no end, so a closed connection is an error.
 
         Raises:
             SourceError: URL redacted.
         """
-        if patient and not self._units:
-            self._rest()
+        if wanted_ns and not self._units:
+            self._rest(wanted_ns)
         while not self._units:
             try:
                 self._gulp()
@@ -117,17 +125,19 @@ class TcpStream:
                 return
             self._session.keep_alive(time.monotonic())
             self._wire.fill()
-            self._gulp_ns = time.monotonic_ns()
             self._take()
         except SourceError:
             if not self._units:
                 raise
 
-    def _rest(self) -> None:
-        """Let packets gather."""
-        left_s = self._asleep_read_s - (time.monotonic_ns() - self._gulp_ns) / 1e9
-        if left_s > 0:
-            time.sleep(left_s)
+    def _rest(self, wanted_ns: int) -> None:
+        """Let packets gather until this stream's turn: each has its own, or many would wake at once and wait."""
+        if self._gather_s:
+            now_s = time.monotonic()
+            turns = now_s / self._gather_s - self._turn
+            turn_s = (math.floor(turns) + 1 - turns) * self._gather_s
+            if (left_s := min(turn_s, wanted_ns / 1e9 - _DECODE_S - now_s)) > 0:
+                time.sleep(left_s)
 
     def _check(self) -> None:
         if self._wire.interrupted:

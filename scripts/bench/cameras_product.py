@@ -80,8 +80,8 @@ class TappedStream:
     def info(self) -> StreamInfo:
         return self._inner.info
 
-    def read(self, patient: bool = False) -> Packet | None:
-        packet = self._inner.read(patient)
+    def read(self, wanted_ns: int = 0) -> Packet | None:
+        packet = self._inner.read(wanted_ns)
         if packet is not None:
             self._sequence = packet.sequence
             if packet.is_keyframe:

@@ -75,7 +75,7 @@ class FakeStream:
     _interrupted: threading.Event = field(default_factory=threading.Event)
     silent: threading.Event = field(default_factory=threading.Event)
 
-    def read(self, patient: bool = False) -> Packet | None:
+    def read(self, wanted_ns: int = 0) -> Packet | None:
         if self.packets > 0:
             self.packets -= 1
             sequence = self.ledger.enter()

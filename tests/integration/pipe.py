@@ -127,8 +127,8 @@ class _TappedStream:
     def info(self) -> StreamInfo:
         return self._inner.info
 
-    def read(self, patient: bool = False) -> Packet | None:
-        packet = self._inner.read(patient)
+    def read(self, wanted_ns: int = 0) -> Packet | None:
+        packet = self._inner.read(wanted_ns)
         if packet is not None:
             self._note(packet)
         return packet

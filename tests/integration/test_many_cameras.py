@@ -169,7 +169,7 @@ class StuckStream:
         self.reading = threading.Event()
         self.info = StreamInfo("h264", 64, 32, 25.0)
 
-    def read(self, patient: bool = False) -> Packet:
+    def read(self, wanted_ns: int = 0) -> Packet:
         if self._packets == 0:
             self.reading.set()
             self._release.wait(60)

@@ -163,7 +163,7 @@ class _Run:
     def info(self) -> StreamInfo:
         return self.tape.info
 
-    def read(self, patient: bool = False) -> Packet | None:
+    def read(self, wanted_ns: int = 0) -> Packet | None:
         raise AssertionError("the loop reads")
 
     def decoder(self) -> TapedDecoder:
