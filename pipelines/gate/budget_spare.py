@@ -1,15 +1,20 @@
 """What decoding may take of a machine that others use too: what it takes now, and what is idle beyond a spare share.
 
 A machine without idle time answers everything late, so it is not filled: the spare share absorbs bursts. The figure
-follows what is seen, at once when the machine gets full and slowly when it gets empty again. Pure; times are arguments.
+follows what is seen over the last two seconds, at once when the machine gets full and slowly when it gets empty again:
+a camera that is shed waits for its next key frame, so half a second of everybody at once must not cost anybody that.
+Pure; times are arguments.
 """
 
 from __future__ import annotations
+
+from collections import deque
 
 _LEAST_CORES = 0.1
 """One camera now and then, however full the machine is."""
 _LEAST_SPAN_NS = 500_000_000
 """The kernel counts idle time in hundredths of a second."""
+_WINDOW_NS = 2_000_000_000
 _UP_PER_S = 0.3
 """Cores that the figure may grow by in a second."""
 _DOWN_SHARE = 0.5
@@ -24,7 +29,8 @@ class Spare:
         self._most = cpus * (1.0 - spare_share)
         self._spare = cpus * spare_share
         self.cores = min(self._most, cpus * first_share)
-        self._last: tuple[int, float, float] | None = None
+        self._readings: deque[tuple[int, float, float]] = deque()
+        """(when, idle, decode), oldest first. Bound: the window over the least span."""
 
     def update(self, now_ns: int, idle_s: float, decode_s: float) -> float:
         """Cores that decoding may take from now on.
@@ -33,19 +39,20 @@ class Spare:
             idle_s: CPU seconds in which the machine's processors had nothing to do, since any time.
             decode_s: CPU seconds spent decoding, since any time.
         """
-        if self._last is None:
-            self._last = now_ns, idle_s, decode_s
+        readings = self._readings
+        if readings and now_ns - readings[-1][0] < _LEAST_SPAN_NS:
             return self.cores
-        span_ns = now_ns - self._last[0]
-        if span_ns < _LEAST_SPAN_NS:
+        readings.append((now_ns, idle_s, decode_s))
+        if len(readings) == 1:
             return self.cores
-        span_s = span_ns / 1e9
-        idle, decode = (idle_s - self._last[1]) / span_s, (decode_s - self._last[2]) / span_s
-        self._last = now_ns, idle_s, decode_s
-        wanted = decode + idle - self._spare
+        while len(readings) > 2 and now_ns - readings[1][0] >= _WINDOW_NS:
+            readings.popleft()
+        first_ns, first_idle_s, first_decode_s = readings[0]
+        span_s = (now_ns - first_ns) / 1e9
+        wanted = (decode_s - first_decode_s + idle_s - first_idle_s) / span_s - self._spare
         if wanted < self.cores:
             self.cores += _DOWN_SHARE * (wanted - self.cores)
         else:
-            self.cores = min(wanted, self.cores + _UP_PER_S * span_s)
+            self.cores = min(wanted, self.cores + _UP_PER_S * (now_ns - readings[-2][0]) / 1e9)
         self.cores = max(_LEAST_CORES, min(self._most, self.cores))
         return self.cores

@@ -50,6 +50,18 @@ def test_it_gives_way_at_once_and_comes_back_slowly() -> None:
     assert low < machine.runs(0.2, 9.0, seconds=2) < high
 
 
+def test_half_a_second_of_everybody_at_once_costs_nobody_a_group_of_pictures() -> None:
+    spare = Spare(CPUS, SPARE)
+    usual = [(0.7, 0.35)] * 8
+    now_s = idle_s = decode_s = 0.0
+    seen = []
+    for idle, decode in [*usual, (0.0, 0.8), *usual]:
+        spare.update(int(now_s * 1e9), idle_s, decode_s)
+        seen.append(spare.cores)
+        now_s, idle_s, decode_s = now_s + 0.5, idle_s + 0.5 * idle, decode_s + 0.5 * decode
+    assert min(seen) > 0.6, "of the 0.35 that decoding takes now"
+
+
 def test_readings_too_near_each_other_say_nothing() -> None:
     spare = Spare(CPUS, SPARE)
     spare.update(0, 0.0, 0.0)
