@@ -26,6 +26,8 @@ _SLOWNESS = 20.0
 """While detail is low the history follows more slowly by this, so that a camera turned to a plain wall is sound again
 in the end."""
 _LONGEST_STEP_S = 15.0
+_FIRST_LOOKS = 30
+"""So many pictures make the first idea of what is usual. One alone could be of a lorry before the lens."""
 
 
 class Cover:
@@ -37,7 +39,8 @@ class Cover:
 
     def __init__(self, options: CoverOptions) -> None:
         self._options = options
-        self._usual: float | None = None
+        self._usual = 0.0
+        self._looks = 0
         self._last_ns = 0
         self._low_since_ns: int | None = None
         self.covered = False
@@ -45,10 +48,9 @@ class Cover:
     def look(self, y: U8, now_ns: int) -> bool:
         """Judge one picture and learn from it, about once a second. y: (h, w) uint8 luma. About 90 us at 1080p."""
         value = detail(y)
-        if self._usual is None:
-            self._usual = value
+        self._looks += 1
         limit = self._usual * self._options.ratio * (_RECOVERED if self.covered else 1.0)
-        low = self._usual > _PLAIN and value < limit
+        low = self._looks > _FIRST_LOOKS and self._usual > _PLAIN and value < limit
         self._learn(value, low, now_ns)
         if not low:
             self._low_since_ns = None
@@ -60,6 +62,8 @@ class Cover:
     def _learn(self, value: float, low: bool, now_ns: int) -> None:
         passed_s = min(max((now_ns - self._last_ns) / 1e9, 0.0), _LONGEST_STEP_S)
         self._last_ns = now_ns
+        if self._looks <= _FIRST_LOOKS:
+            self._usual += (value - self._usual) / self._looks
+            return
         slowness = _SLOWNESS if low else 1.0
-        usual = value if self._usual is None else self._usual
-        self._usual = usual + (value - usual) * (1.0 - exp(-passed_s / (self._options.history_s * slowness)))
+        self._usual += (value - self._usual) * (1.0 - exp(-passed_s / (self._options.history_s * slowness)))
