@@ -28,7 +28,9 @@ from pipelines.preprocess.planes import pad_yuv, write_planes
 from pipelines.values import ColorMatrix, ColorRange, Frame
 from pipelines.worker.engines.onnx import OnnxEngine
 from scripts.bench import cameras_index
+from scripts.bench.cameras_lap import LEAD, Lap
 from scripts.bench.cameras_scene import timelines
+from scripts.bench.scenes.camera import Camera
 from scripts.bench.scenes.encoding import Recipe
 from scripts.bench.scenes.picture import FPS, Source, frames, split
 
@@ -36,7 +38,11 @@ DETECTOR = "detector_int8"
 """Of the shipped ones that for a worker on a CPU."""
 CACHE = Path(__file__).parents[2] / ".cache" / "cameras"
 _BENCH = Path(__file__).parent
-_DRAWING = (*sorted((_BENCH / "scenes").glob("*.py")), *sorted((_BENCH.parent / "footage").glob("*.py")))
+_DRAWING = (
+    *sorted((_BENCH / "scenes").glob("*.py")),
+    *sorted((_BENCH.parent / "footage").glob("*.py")),
+    _BENCH / "cameras_lap.py",
+)
 """What pictures depend on beside their source's own values."""
 _BT709, _LIMITED = 1, 1
 _TAGS = ColorRange.LIMITED, ColorMatrix.BT709
@@ -72,7 +78,7 @@ class Clip:
 
 
 def clips(sources: Sequence[Source], recipe: Recipe, tell: Progress, cache: Path = CACHE) -> list[Clip]:
-    """All clips with their references, made where they are missing: about a minute of a core for each."""
+    """All clips with their references, seamless, made where they are missing: about a minute of a core for each."""
     cache.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(2) as pool:
         return list(pool.map(lambda source: _clip(source, recipe, tell, cache), sources))
@@ -94,7 +100,8 @@ def events(hits: Sequence[bool], fps: int) -> tuple[Event, ...]:
     return tuple(event for event in out if event.last - event.first + 1 >= _LEAST_S * fps)
 
 
-def _clip(source: Source, recipe: Recipe, tell: Progress, cache: Path) -> Clip:
+def _clip(scene: Source, recipe: Recipe, tell: Progress, cache: Path) -> Clip:
+    source = Camera(Lap(scene))
     drawn = hashlib.sha256(repr(source).encode())
     for file in _DRAWING:
         drawn.update(file.read_bytes())
@@ -109,7 +116,7 @@ def _clip(source: Source, recipe: Recipe, tell: Progress, cache: Path) -> Clip:
         tell(f"reference detections of {source.name} (once)")
         _write(seen, json.dumps(_reference(source, model)).encode())
     found = events(json.loads(seen.read_text()), FPS)
-    return Clip(path, frames(source.seconds), FPS, found, sum(e.last - e.first + 1 for e in found))
+    return Clip(path, frames(scene.seconds), FPS, found, sum(e.last - e.first + 1 for e in found))
 
 
 def _write(path: Path, data: bytes) -> None:
@@ -131,7 +138,7 @@ def _encoded(source: Source, recipe: Recipe) -> bytes:
         packets += map(bytes, context.encode(frame))
     packets += map(bytes, context.encode(None))
     assert len(packets) == frames(source.seconds)
-    return b"".join(cameras_index.insert(packet, recipe.codec, n) for n, packet in enumerate(packets))
+    return b"".join(cameras_index.insert(packet, recipe.codec, n) for n, packet in enumerate(packets[LEAD:]))
 
 
 def _encoder(source: Source, recipe: Recipe) -> av.VideoCodecContext:
@@ -151,7 +158,7 @@ def _encoder(source: Source, recipe: Recipe) -> av.VideoCodecContext:
 
 
 def _reference(source: Source, model: Path) -> list[bool]:
-    """For each picture: did the detector see something at its recommended threshold?"""
+    """For each picture that is played: did the detector see something at its recommended threshold?"""
     engine = OnnxEngine(model, threads=1, max_batch=1)
     card = engine.card
     where = fit(source.wh, (card.input_w, card.input_h), card.anchor)
@@ -163,7 +170,7 @@ def _reference(source: Source, model: Path) -> list[bool]:
         rows = engine.infer([payload], color)[0]
         hits.append(len(detect(rows, where, card, card.score_threshold)) > 0)
     engine.close()
-    return hits
+    return hits[LEAD:]
 
 
 def main() -> None:

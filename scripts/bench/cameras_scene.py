@@ -10,7 +10,6 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from scripts.bench.scenes.camera import Camera
 from scripts.bench.scenes.catalog import CARS, INDOOR
 from scripts.bench.scenes.drawn import Drawn
 from scripts.bench.scenes.footage import Clip, Recorded
@@ -30,8 +29,8 @@ _CLIPS = ((INDOOR, 9.0), (INDOOR, 9.0), (CARS, 4.2), (INDOOR, 9.0))
 
 
 def timelines(count: int, seconds: float = 100.0, wh: tuple[int, int] = (1920, 1080)) -> list[Source]:
-    """`count` different sources with somebody there for about a tenth of the time."""
-    return [Camera(_recorded(n, seconds, wh) or _drawn(n, seconds, wh)) for n in range(count)]
+    """`count` different sources with somebody there for about a tenth of the time, as the sensor sees them."""
+    return [_recorded(n, seconds, wh) or _drawn(n, seconds, wh) for n in range(count)]
 
 
 def _quiet_s(seconds: float, visit_s: float) -> tuple[float, float]:

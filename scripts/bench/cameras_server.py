@@ -42,6 +42,8 @@ _NUMBERS = Struct(">HI")
 _NUMBERS_AT = 6
 """Of the sequence number behind an interleaved packet's start."""
 _MOST_WAITING_BYTES = 2 * 1024 * 1024
+_GOLDEN = (5**0.5 - 1) / 2
+"""Multiples of it, modulo 1, lie as evenly as can be however many there are."""
 _SETS = {"h264": (7, 8), "hevc": (32, 33, 34)}
 
 
@@ -137,15 +139,17 @@ def _part(payloads: Sequence[bytes], ends: bool = False) -> Part:
 
 
 class Camera:
-    """One mount point: a clip, and where in it the camera was when the server started."""
+    """One mount point: a clip, and when the camera showed its first picture."""
 
-    def __init__(self, clip: Clip, fps: int, offset_s: float) -> None:
+    def __init__(self, clip: Clip, fps: int, start_s: float) -> None:
+        """start_s: of the monotonic clock."""
         self.clip, self.fps = clip, fps
-        self._start_s = time.monotonic() - offset_s
+        self._start_s = start_s
 
-    def position(self) -> int:
-        """The last key frame before now."""
-        return self.clip.key_before(int((time.monotonic() - self._start_s) * self.fps) % len(self.clip.pictures))
+    def now(self) -> tuple[int, float]:
+        """(the last key frame before now, when the last picture was due)."""
+        count = int((time.monotonic() - self._start_s) * self.fps)
+        return self.clip.key_before(count % len(self.clip.pictures)), self._start_s + count / self.fps
 
     def sdp(self) -> bytes:
         clip = self.clip
@@ -168,9 +172,8 @@ class Play:
     def __init__(self, camera: Camera, transport: asyncio.Transport) -> None:
         self._camera, self._transport = camera, transport
         self._loop = asyncio.get_running_loop()
-        self._index = camera.position()
+        self._index, self._start_s = camera.now()
         self._frame = self._sequence = 0
-        self._start_s = self._loop.time()
         self._dropping = False
 
     def begin(self) -> None:
@@ -265,11 +268,15 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
 
+def _camera(number: int, clip: Clip, options: argparse.Namespace) -> Camera:
+    """Cameras show their pictures at different times within a picture's."""
+    within_s = number * _GOLDEN % 1 / options.fps
+    return Camera(clip, options.fps, time.monotonic() - number * options.offset_s - within_s)
+
+
 async def serve(options: argparse.Namespace) -> None:
     clips = [read_clip(path) for path in options.clips]
-    cameras = {
-        f"cam{n}": Camera(clips[n % len(clips)], options.fps, n * options.offset_s) for n in range(options.cameras)
-    }
+    cameras = {f"cam{n}": _camera(n, clips[n % len(clips)], options) for n in range(options.cameras)}
     loop, ended = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
