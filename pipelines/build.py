@@ -160,7 +160,7 @@ class CameraMaker:
             ledger=ledger,
             tracker=EpisodeTracker(camera, spec.episode),
             least_score=spec.episode.keeping_score,
-            set_alive=functools.partial(setattr, path, "episode_alive"),
+            attention=path.attention,
             paced=source.paced,
             audit=audit,
             wake=pump.wake,

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pipelines.accounting import Ledger
+from pipelines.attention import Attention
 from pipelines.contracts import Sink, SlotWriter
 from pipelines.event.episode import EpisodeTracker
 from pipelines.event.snapshot import Snapshotter
@@ -70,8 +71,8 @@ class CameraOut:
     tracker: EpisodeTracker
     least_score: Callable[[float], float]
     """From the card's recommended threshold to the one of this camera."""
-    set_alive: Callable[[bool], None]
-    """Tells the pump whether an episode lives, so that a standing person does not end it."""
+    attention: Attention
+    """Told what the answers say, so that the camera stays awake for it."""
     paced: bool = True
     """False: time is the media's, and only answers move it."""
     snapshotter: Snapshotter | None = None
@@ -288,14 +289,14 @@ class Egress:
             sink.result(result)
         now_ns = result.timeline.answered_ns if out.paced else context.time_ns
         self._emit(out, out.tracker.update(result, now_ns), result)
-        out.set_alive(out.tracker.alive)
+        out.attention.answered(context.time_ns, out.tracker.wanted_ns, out.tracker.alive)
 
     def tick(self, now_ns: int) -> None:
         """Ends episodes whose time has run out. A few times a second."""
         for out in self._cameras.values():
             if out.paced and out.tracker.alive:
                 self._emit(out, out.tracker.tick(now_ns), None)
-                out.set_alive(out.tracker.alive)
+                out.attention.alive = out.tracker.alive
 
     def health(self, health: CameraHealth) -> None:
         for sink in self._sinks:

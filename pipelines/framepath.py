@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from pydantic import BaseModel, Field
 
 from pipelines.accounting import Ledger
+from pipelines.attention import Attention
 from pipelines.contracts import GateSetting, Presence
 from pipelines.gate.audit_window import AuditWindow
 from pipelines.gate.auditor import Auditor
@@ -30,8 +31,6 @@ from pipelines.preprocess.thumbnail import luma_thumbnail
 from pipelines.sender import Ask, Sender, SendParts
 from pipelines.standby import Standby
 from pipelines.values import U8, Cause, Frame, Outcome, Priority, Timeline
-
-_STILL_LIFE_NS = 30 * 1_000_000_000
 
 
 class PathOptions(BaseModel, frozen=True, extra="forbid"):
@@ -78,8 +77,9 @@ class _Worth:
     presence: float
     refused: Outcome | None
     """None: it goes on."""
+    moving: bool
     seen: bool
-    """Something is there: the camera stays awake."""
+    """Something is there in this very picture."""
     score: float
     """Of the gate that refused: how near it was to letting the frame pass, 1 at its threshold."""
     against: Outcome | None = None
@@ -93,17 +93,15 @@ _LEAST_THRESHOLD = 1e-6
 
 
 class FramePath:
-    """One camera's steps after the decoder. Pump thread, but for `episode_alive`, which the event loop writes."""
+    """One camera's steps after the decoder. Pump thread."""
 
     def __init__(self, parts: PathParts) -> None:
         self._parts = parts
         self._picture: Cause | None = None
         self._sender = Sender(_send_parts(parts))
-        self.episode_alive = False
-        """Written by the event loop, read by the pump."""
+        self.attention = Attention()
         self._settings: Mapping[Outcome, GateSetting] = {}
         self._stopping = False
-        self._moved_ns = 0
         self._clock = SceneClock(parts.paced)
         self.restart()
 
@@ -111,6 +109,7 @@ class FramePath:
         """A new connection: its clock is another one. What the gates have learned of the scene stays."""
         options = self._parts.options
         self._clock.restart()
+        self.attention.restart()
         self._pacer = Pacer(options.analyse_fps)
         self._alive_pacer = Pacer(options.alive_fps)
         self._audit_pacer = Pacer(options.analyse_fps)
@@ -133,7 +132,7 @@ class FramePath:
             glance: The camera sleeps; this is its heartbeat.
 
         Returns:
-            The picture's scene time if something is there, which keeps the camera awake; else None.
+            The scene time at which something was there last, which keeps the camera awake; None: nothing is.
         """
         parts = self._parts
         if self._stopping:
@@ -148,18 +147,18 @@ class FramePath:
             parts.ledger.settle(frame.sequence, Outcome.INVALID, cause)
             return None
         worth = self._worth(thumbnail, time_ns)
-        seen_ns = time_ns if worth.seen or self._alive(time_ns) else None
+        there_ns = self.attention.last_there_ns(time_ns, worth.seen, worth.moving)
         if worth.refused is None:
             ask = self._ask(frame, time_ns, worth.presence, read_ns, decoded_ns)
             against = Outcome.ASLEEP if glance else worth.against
             self._sender.send(frame, replace(ask, against=against, present=worth.present))
-            return seen_ns
+            return there_ns
         parts.ledger.settle(frame.sequence, worth.refused)
         if parts.auditor is not None:
             window = parts.auditor.dropped(worth.refused, worth.score, frame.arrival_ns)
             if window is not None:
                 self._send_audited(frame, window, time_ns, read_ns, decoded_ns)
-        return seen_ns
+        return there_ns
 
     def audit(self, frame: Frame, window: AuditWindow, read_ns: int, decoded_ns: int) -> None:
         """A picture of a sleeping camera that the audit decoded: at the analysed rate it goes on, past all gates."""
@@ -191,29 +190,24 @@ class FramePath:
             self._parts.picture(cause)
         return cause
 
-    def _alive(self, time_ns: int) -> bool:
-        """An episode lives, and something moved not too long ago: what has been parked lets the camera sleep."""
-        return self.episode_alive and time_ns - self._moved_ns < _STILL_LIFE_NS
-
     def _worth(self, thumbnail: U8, time_ns: int) -> _Worth:
         """Motion and presence see every analysed frame; what they say of it."""
-        presence, moving, motion_score = self._parts.presence, True, 1.0
+        presence, moving, changed, motion_score = self._parts.presence, True, True, 1.0
         if self._parts.motion is not None:
             verdict = self._parts.motion.update(thumbnail, time_ns)
-            moving, motion_score = verdict.moving or self._open(Outcome.STILL), verdict.score
+            opened = self._open(Outcome.STILL)
+            moving, changed, motion_score = verdict.moving or opened, verdict.changed or opened, verdict.score
             if verdict.scene_change and presence is not None:
                 presence.reset()
-        if moving:
-            self._moved_ns = time_ns
-        heartbeat = self._heartbeat.due(time_ns) and not self.episode_alive
-        anyway = heartbeat or (self.episode_alive and self._alive_pacer.due(time_ns))
+        heartbeat = self._heartbeat.due(time_ns) and not self.attention.alive
+        anyway = heartbeat or (self.attention.alive and self._alive_pacer.due(time_ns))
         against = Outcome.STILL if heartbeat and not moving else None
         if not moving and not anyway:
             if presence is not None:
                 presence.observe(thumbnail, time_ns)
-            return _Worth(0.0, Outcome.STILL, False, motion_score)
+            return _Worth(0.0, Outcome.STILL, False, False, motion_score)
         if presence is None:
-            return _Worth(1.0, None, moving, motion_score, against)
+            return _Worth(1.0, None, moving, changed, motion_score, against)
         probability = presence.probability(thumbnail, time_ns)
         threshold = self._parts.presence_threshold * self._setting(Outcome.EMPTY).factor
         if heartbeat and moving and probability < threshold:
@@ -222,7 +216,8 @@ class FramePath:
         return _Worth(
             probability,
             None if there or anyway else Outcome.EMPTY,
-            there and moving,
+            moving,
+            there and changed,
             probability / max(threshold, 1e-6),
             against,
             present=probability >= threshold,

@@ -81,6 +81,8 @@ class EpisodeTracker:
         self._end_after_ns = round(options.end_after_s * 1e9)
         self._interval_ns = round(options.update_interval_s * 1e9)
         self._episode: _Episode | None = None
+        self.wanted_ns = 0
+        """Camera time of the newest frame with something wanted; 0: none yet."""
         self._newest_ns = -1
         self._closed_ns = 0
         self._streak = 0
@@ -123,11 +125,11 @@ class EpisodeTracker:
         if sighting is None:
             if in_order:
                 self._streak = 0
-        elif self._episode is None:
-            alerts += self._begin(sighting, now_ns)
-        else:
-            alerts += self._go_on(self._episode, sighting, now_ns)
-        return alerts
+            return alerts
+        self.wanted_ns = max(self.wanted_ns, time_ns)
+        if self._episode is None:
+            return alerts + self._begin(sighting, now_ns)
+        return alerts + self._go_on(self._episode, sighting, now_ns)
 
     def tick(self, now_ns: int) -> list[Alert]:
         """Time passes without frames: end what has not been heard of. Call it every 0.1-0.5 s."""

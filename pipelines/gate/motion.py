@@ -45,6 +45,8 @@ class MotionVerdict:
 
     moving: bool
     """Let the frame go on: motion, or the hold after it, or warm-up."""
+    changed: bool
+    """Motion in this very frame, or warm-up."""
     score: float
     """Greatest change in units of its pixel's threshold; 1 and more is a change, if enough pixels share it."""
     scene_change: bool
@@ -110,7 +112,7 @@ class MotionGate:
         """Judge one frame and learn from it. thumbnail: (96, 160) uint8."""
         if not self._frames:
             self._start(thumbnail, time_ns)
-            return MotionVerdict(True, 0.0, False)
+            return MotionVerdict(True, True, 0.0, False)
         passed_s = self._advance(time_ns)
         before, self._change = self._change, self._difference(thumbnail)
         ratio = np.abs(self._change)
@@ -120,13 +122,14 @@ class MotionGate:
         changed_px = cv2.countNonZero(changed) if changed is not None else 0
         if self._new_scene(changed_px, time_ns):
             self._start(thumbnail, time_ns)
-            return MotionVerdict(True, score, True)
+            return MotionVerdict(True, True, score, True)
         warm = self._warm(time_ns)
         self._learn(thumbnail, before, changed if warm else None, passed_s)
-        if changed is not None and warm and changed_px >= self._options.least_px and self._has_blob(changed):
+        thing = changed is not None and changed_px >= self._options.least_px and self._has_blob(changed)
+        if thing and warm:
             self._hold_until_ns = time_ns + int(self._options.hold_s * 1e9)
         held = self._hold_until_ns is not None and time_ns <= self._hold_until_ns
-        return MotionVerdict(held or not warm, score, False)
+        return MotionVerdict(held or not warm, thing or not warm, score, False)
 
     # --- time ------------------------------------------------------------------------------------------------------
 

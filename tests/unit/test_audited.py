@@ -8,6 +8,7 @@ import time
 import numpy as np
 
 from pipelines.accounting import Ledger
+from pipelines.attention import Attention
 from pipelines.contracts import GateSetting
 from pipelines.egress import CameraOut, Egress
 from pipelines.event.episode import EpisodeOptions, EpisodeTracker
@@ -50,7 +51,7 @@ class Bench:
                 self.ledger,
                 EpisodeTracker("cam", EpisodeOptions(min_score=0.5)),
                 lambda advice: 0.4,
-                lambda alive: None,
+                Attention(),
                 audit=self.audit,
                 wake=self.woken.append,
             ),

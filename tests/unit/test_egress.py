@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from pipelines.accounting import Ledger
+from pipelines.attention import Attention
 from pipelines.egress import OUTCOME_OF_CODE, CameraOut, Egress
 from pipelines.event.episode import EpisodeOptions, EpisodeTracker
 from pipelines.inflight import InFlight
@@ -43,7 +44,7 @@ class Bench:
     results: list[FrameResult] = field(default_factory=list)
     begun: list[Alert] = field(default_factory=list)
     worker: list[tuple[bool, str]] = field(default_factory=list)
-    alive: list[bool] = field(default_factory=list)
+    attention: Attention = field(default_factory=Attention)
 
     def __post_init__(self) -> None:
         self.egress = Egress(
@@ -58,7 +59,7 @@ class Bench:
 
     def out(self) -> CameraOut:
         tracker = EpisodeTracker("cam", EpisodeOptions(min_score=0.5))
-        return CameraOut(self.ledger, tracker, lambda advice: 0.8 * advice, self.alive.append)
+        return CameraOut(self.ledger, tracker, lambda advice: 0.8 * advice, self.attention)
 
     def send(self) -> int:
         """One task under way."""
@@ -98,7 +99,7 @@ async def test_a_box_becomes_an_alert_in_source_pixels() -> None:
         assert alert.boxes[0] == pytest.approx((16, 8, 48, 24))
         assert (alert.camera_id, alert.time_ms, alert.model) == ("cam", 1234, "toy")
         assert b.ledger.snapshot().outcomes == {Outcome.INFERRED: 1}
-        assert b.alive == [True]
+        assert b.attention.alive
         assert b.results[0].timeline.answered_ns >= b.results[0].timeline.published_ns
 
 
@@ -108,7 +109,7 @@ async def test_no_box_is_a_result_and_no_alert() -> None:
         await b.egress.drain()
         assert not b.sink.alerts
         assert [len(r.detections) for r in b.sink.results] == [0]
-        assert b.alive == [False]
+        assert not b.attention.alive
 
 
 @pytest.mark.parametrize("code", [code for code in AnswerCode if code is not AnswerCode.OK])
@@ -159,5 +160,5 @@ async def test_tick_ends_episodes_and_tells_the_pump() -> None:
         b.egress.tick(time.monotonic_ns() + 10_000_000_000)
         await b.egress.drain()
         assert [a.type for a in b.sink.alerts] == [AlertType.NEW, AlertType.END]
-        assert b.alive == [True, False]
+        assert not b.attention.alive
         assert b.egress.alerts == 1

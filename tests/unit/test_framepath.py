@@ -24,7 +24,7 @@ class FixedMotion(MotionGate):
     """Says always the same."""
 
     def __init__(self, moving: bool, scene_change: bool = False) -> None:
-        self._verdict = MotionVerdict(moving, 0.0, scene_change)
+        self._verdict = MotionVerdict(moving, moving, 0.0, scene_change)
 
     def update(self, thumbnail: U8, time_ns: int) -> MotionVerdict:
         return self._verdict
@@ -155,7 +155,7 @@ def test_empty_frames_end_at_presence_unless_it_is_still_learning() -> None:
 
 def test_a_living_episode_lets_some_still_frames_pass() -> None:
     bench = Bench(motion=FixedMotion(False), slots=64, options=PathOptions(analyse_fps=0, alive_fps=2, heartbeat_s=100))
-    bench.path.episode_alive = True
+    bench.path.attention.alive = True
     for n in range(50):
         bench.show(picture(n, n * 40))
     assert len(bench.inflight) == 4

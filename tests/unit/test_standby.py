@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from pipelines.accounting import Ledger
+from pipelines.attention import Attention
 from pipelines.contracts import SlotWriter
 from pipelines.egress import CameraOut, Egress
 from pipelines.event.episode import EpisodeOptions, EpisodeTracker
@@ -63,7 +64,7 @@ class Bench:
             self.inflight, [self.sink], self.results.append, lambda alert: None, lambda up, why: None, self.standby
         )
         self.tracker = EpisodeTracker("cam", EpisodeOptions(min_score=0.5))
-        self.egress.add("cam", CameraOut(self.ledger, self.tracker, lambda advice: 0.4, lambda alive: None))
+        self.egress.add("cam", CameraOut(self.ledger, self.tracker, lambda advice: 0.4, Attention()))
         self.worker: Loopback = loopback(4, CARD, self.egress)
         self.detector, self.lane = ByHand(), loopback(2, OWN_CARD, KeptEvents())
         self.standby.tell = self.egress.by_presence

@@ -20,7 +20,6 @@ import bisect
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from typing import cast
 
 import numpy as np
@@ -136,8 +135,7 @@ class _Run:
                 picture=lambda cause: None,
             )
         )
-        alive = partial(setattr, path, "episode_alive")
-        worker = Worker(inflight, self.answer, alive, self.threshold)
+        worker = Worker(inflight, self.answer, path.attention, self.threshold)
         inflight.writer, self.pass_time = worker, worker.tick
         gate = OpenGate() if self.gated.open else _Watched(self)
         return PacketPath(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from pipelines.attention import Attention
 from pipelines.contracts import LaneStatistics, Slot
 from pipelines.event.episode import EpisodeOptions, EpisodeTracker
 from pipelines.inflight import InFlight
@@ -73,12 +74,12 @@ class Worker:
     card = _CARD
 
     def __init__(
-        self, inflight: InFlight, score: Callable[[TaskContext], float], alive: Callable[[bool], None], threshold: float
+        self, inflight: InFlight, score: Callable[[TaskContext], float], attention: Attention, threshold: float
     ) -> None:
-        """score: answers one task, and settles it. alive: told whether an episode lives. threshold: the detector's."""
+        """score: answers one task, and settles it. attention: told what the answers say. threshold: the detector's."""
         self._inflight = inflight
         self._score = score
-        self._alive = alive
+        self._attention = attention
         self._threshold = threshold
         self._payload: U8 = np.empty(_CARD.payload_bytes, np.uint8)
         self._tracker = EpisodeTracker("tape", EpisodeOptions(), lambda now_ms: "tape")
@@ -96,14 +97,14 @@ class Worker:
         assert context is not None, "opened before it was published"
         score = self._score(context)
         self._tracker.update(self._result(score, context.time_ns), context.time_ns)
-        self._alive(self._tracker.alive)
+        self._attention.answered(context.time_ns, self._tracker.wanted_ns, self._tracker.alive)
         return True
 
     def tick(self, now_ns: int) -> None:
         """End the episode of which nothing is heard."""
         if self._tracker.alive:
             self._tracker.tick(now_ns)
-            self._alive(self._tracker.alive)
+            self._attention.alive = self._tracker.alive
 
     def statistics(self) -> LaneStatistics:
         return LaneStatistics(1, 1, 0, 0, 0, 0, 0, 0, 0)
