@@ -22,6 +22,7 @@ from pipelines.values import (
     SlotHeader,
     StreamInfo,
     Undecodable,
+    quick_value,
 )
 
 # --- camera -> packets -> frames (source/) -------------------------------------------------------------------------
@@ -170,7 +171,7 @@ class Presence(Protocol):
 # --- DPU -> worker -> DPU (transport/) -----------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@quick_value(eq=False)
 class Slot:
     """A loaned slot. `payload` is valid until publish or discard."""
 
@@ -229,7 +230,7 @@ class LaneEvents(Protocol):
         """The peer is gone; these tasks were published and will never be answered. The writer is dead."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@quick_value(eq=False)
 class Taken:
     """A slot in the worker's hands, until it is answered. `payload` is a read-only view into the ring."""
 

@@ -33,6 +33,7 @@ from pipelines.values import (
     PixelFormat,
     Priority,
     SlotHeader,
+    quick_value,
 )
 
 Kept = Mapping[str, npt.NDArray[Any]]
@@ -60,7 +61,7 @@ class Ends(Protocol):
         """The whole's rows. Any thread."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@quick_value(eq=False)
 class _PictureSlot(Slot):
     """What a pump has in hand: `payload` is a picture, `lane` the slot behind it."""
 
