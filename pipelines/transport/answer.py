@@ -26,7 +26,7 @@ import struct
 import numpy as np
 
 from pipelines.errors import LaneError
-from pipelines.transport.layout import VERSION, Buffer, Stamp
+from pipelines.transport.layout import VERSION, Buffer
 from pipelines.values import F32, Answer, AnswerCode
 
 MAGIC = b"FGAN"
@@ -37,52 +37,63 @@ _CODES = {int(code): code for code in AnswerCode}
 _HEADER = struct.Struct("<4sHHQIIQqqqI4x")
 
 
-def pack_answer(buffer: Buffer, offset: int, stamp: Stamp, answer: Answer, top_k: int) -> None:
-    """Write an answer at `offset`: the rows, then the header.
+class AnswerArea:
+    """Where the answer of one slot lies. Made once per attach: what no task changes is worked out here."""
 
-    Raises:
-        LaneError: the rows are not (k, 6) with k <= top_k.
-    """
-    rows = answer.rows
-    if rows.ndim != 2 or rows.shape[1] != ROW_VALUES or len(rows) > top_k:
-        raise LaneError(f"the rows of task {answer.task} are {rows.shape}; the slot holds up to {top_k} rows of 6")
-    np.ndarray(rows.shape, np.float32, buffer, offset + ANSWER_HEADER_BYTES)[:] = rows
-    _HEADER.pack_into(
-        buffer,
-        offset,
-        MAGIC,
-        VERSION,
-        answer.code,
-        stamp.epoch,
-        stamp.slot,
-        stamp.generation,
-        answer.task,
-        answer.taken_ns,
-        answer.started_ns,
-        answer.finished_ns,
-        len(rows),
-    )
+    __slots__ = ("_buffer", "_epoch", "_offset", "_rows", "_slot")
 
+    def __init__(self, buffer: Buffer, offset: int, epoch: int, slot: int, top_k: int) -> None:
+        self._buffer, self._offset, self._epoch, self._slot = buffer, offset, epoch, slot
+        self._rows: F32 = np.ndarray((top_k, ROW_VALUES), np.float32, buffer, offset + ANSWER_HEADER_BYTES)
 
-def unpack_answer(buffer: Buffer, offset: int, expected: Stamp, task: int, top_k: int) -> Answer:
-    """Read the answer at `offset`; its rows are copied out.
+    def pack(
+        self, generation: int, task: int, code: AnswerCode, rows: F32, times_ns: tuple[int, int, int] = (0, 0, 0)
+    ) -> None:
+        """Write an answer: the rows, then the header.
 
-    Raises:
-        LaneError: it is not the answer to this task in this use of the slot, or not an answer at all.
-    """
-    magic, version, code, epoch, slot, generation, answered, taken, started, finished, count = _HEADER.unpack_from(
-        buffer, offset
-    )
-    if (magic, version) != (MAGIC, VERSION):
-        raise LaneError(f"slot {expected.slot} holds no answer of version {VERSION}: magic {magic!r}, {version}")
-    if (epoch, slot, generation, answered) != (expected.epoch, expected.slot, expected.generation, task):
-        raise LaneError(
-            f"slot {expected.slot} holds the answer to task {answered}, generation {generation}, epoch {epoch}; "
-            f"expected task {task}, generation {expected.generation}, epoch {expected.epoch}"
+        Args:
+            times_ns: When the task was taken, started and finished.
+
+        Raises:
+            LaneError: the rows are not (k, 6) with k <= top_k.
+        """
+        if rows.ndim != 2 or rows.shape[1] != ROW_VALUES or len(rows) > len(self._rows):
+            raise LaneError(
+                f"the rows of task {task} are {rows.shape}; the slot holds up to {len(self._rows)} rows of {ROW_VALUES}"
+            )
+        self._rows[: len(rows)] = rows
+        _HEADER.pack_into(
+            self._buffer,
+            self._offset,
+            MAGIC,
+            VERSION,
+            code,
+            self._epoch,
+            self._slot,
+            generation,
+            task,
+            *times_ns,
+            len(rows),
         )
-    if count > top_k:
-        raise LaneError(f"slot {slot}: an answer of {count} rows, where {top_k} have room")
-    rows: F32 = np.ndarray((count, ROW_VALUES), np.float32, buffer, offset + ANSWER_HEADER_BYTES).copy()
-    if code not in _CODES:
-        raise LaneError(f"slot {slot}: an answer of code {code}, which this side does not know")
-    return Answer(task, _CODES[code], rows, taken, started, finished)
+
+    def unpack(self, generation: int, task: int) -> Answer:
+        """Read the answer to this task in this use of the slot; its rows are copied out.
+
+        Raises:
+            LaneError: it is not that answer, or not an answer at all.
+        """
+        magic, version, code, epoch, slot, found, answered, taken_ns, started_ns, finished_ns, count = (
+            _HEADER.unpack_from(self._buffer, self._offset)
+        )
+        if (magic, version) != (MAGIC, VERSION):
+            raise LaneError(f"slot {self._slot} holds no answer of version {VERSION}: magic {magic!r}, {version}")
+        if (epoch, slot, found, answered) != (self._epoch, self._slot, generation, task):
+            raise LaneError(
+                f"slot {self._slot} holds the answer to task {answered}, slot {slot}, generation {found}, epoch "
+                f"{epoch}; expected task {task}, generation {generation}, epoch {self._epoch}"
+            )
+        if count > len(self._rows):
+            raise LaneError(f"slot {self._slot}: an answer of {count} rows, where {len(self._rows)} have room")
+        if code not in _CODES:
+            raise LaneError(f"slot {self._slot}: an answer of code {code}, which this side does not know")
+        return Answer(task, _CODES[code], self._rows[:count].copy(), taken_ns, started_ns, finished_ns)

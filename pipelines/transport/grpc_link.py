@@ -31,17 +31,15 @@ from pipelines.card import interchangeable
 from pipelines.contracts import LaneEvents
 from pipelines.errors import LaneError
 from pipelines.transport import grpc_form
-from pipelines.transport.answer import pack_answer
 from pipelines.transport.grpc_channel import InferenceChannel
 from pipelines.transport.grpc_options import GrpcLaneOptions
-from pipelines.transport.layout import Stamp, unpack_header
 from pipelines.transport.link import Link
 from pipelines.transport.options import LaneOptions
 from pipelines.transport.reader import NO_ROWS
 from pipelines.transport.region import RegionLayout
 from pipelines.transport.ring import Ring
 from pipelines.transport.writer import LaneMemory, LaneWriter
-from pipelines.values import F32, Answer, AnswerCode, ModelCard, SlotHeader
+from pipelines.values import F32, AnswerCode, ModelCard, SlotHeader
 
 
 class GrpcCarrier:
@@ -99,10 +97,10 @@ class _Session:
         self._options, self._events = options, events
         self._loop = asyncio.get_running_loop()
         layout = RegionLayout(options.slots, card.payload_bytes, card.top_k)
-        self._layout, self._epoch = layout, time.monotonic_ns()
-        self._payload = memoryview(bytearray(layout.payload_region_bytes))
-        self._answers = memoryview(bytearray(layout.answer_region_bytes))
-        memory = LaneMemory(layout, self._epoch, self._payload, self._answers.toreadonly())
+        payload = memoryview(bytearray(layout.payload_region_bytes))
+        answers = memoryview(bytearray(layout.answer_region_bytes))
+        memory = LaneMemory(layout, time.monotonic_ns(), payload, answers)
+        self._areas = memory.areas()
         ring = Ring(options.slots, options.reserved_high, options.reserved_normal)
         self.writer = LaneWriter(memory, card, ring, self._doorbell, checksum=False)
         self._calls: set[asyncio.Task[None]] = set()
@@ -135,9 +133,8 @@ class _Session:
     def _start(self, index: int, generation: int) -> None:
         if self._group is None:
             return  # over: the task is among the lost
-        stamp = Stamp(self._epoch, index, generation)
-        _, header = unpack_header(self._payload, self._layout.header_offset(index), stamp, self._layout.payload_bytes)
-        task = self._group.create_task(self._carry_task(stamp, header), name=f"call[{header.task}]")
+        header, _ = self._areas[index].header.unpack(generation)
+        task = self._group.create_task(self._carry_task(index, generation, header), name=f"call[{header.task}]")
         self._calls.add(task)
         task.add_done_callback(self._called)
 
@@ -146,25 +143,24 @@ class _Session:
         if self._retiring and not self._calls:
             self._over.set()
 
-    async def _carry_task(self, stamp: Stamp, header: SlotHeader) -> None:
+    async def _carry_task(self, index: int, generation: int, header: SlotHeader) -> None:
         """One call, from the doorbell to the answer."""
         left_s = min(self._server.deadline_s, (header.deadline_ns - time.monotonic_ns()) / 1e9)
         if left_s <= 0:
-            self._answer(stamp, header.task, AnswerCode.LATE, NO_ROWS)
+            self._answer(index, generation, header.task, AnswerCode.LATE, NO_ROWS)
             return
-        at = self._layout.payload_offset(stamp.slot)
-        payload = self._payload[at : at + header.payload_bytes]
+        payload = self._areas[index].payload[: header.payload_bytes].data
         try:
             request = grpc_form.request(header, payload, self._card, self._server.model, self._server.version)
         except LaneError:
-            self._answer(stamp, header.task, AnswerCode.BAD_INPUT, NO_ROWS)
+            self._answer(index, generation, header.task, AnswerCode.BAD_INPUT, NO_ROWS)
             return
         try:
             rows = grpc_form.rows(await self._channel.infer(request, left_s), self._card)
         except grpc.aio.AioRpcError as error:
             self._counts[f"calls_{error.code().name.lower()}"] += 1
             if (code := grpc_form.CODES.get(error.code())) is not None:
-                self._answer(stamp, header.task, code, NO_ROWS)
+                self._answer(index, generation, header.task, code, NO_ROWS)
             else:
                 self._retire(f"task {header.task}: {_words(error)}")
         except LaneError as error:
@@ -172,12 +168,11 @@ class _Session:
             self._retire(str(error))
         else:
             self._counts["calls_ok"] += 1
-            self._answer(stamp, header.task, AnswerCode.OK, rows)
+            self._answer(index, generation, header.task, AnswerCode.OK, rows)
 
-    def _answer(self, stamp: Stamp, task: int, code: AnswerCode, rows: F32) -> None:
-        offset = self._layout.answer_offset(stamp.slot)
-        pack_answer(self._answers, offset, stamp, Answer(task, code, rows), self._layout.top_k)
-        answer = self.writer.answered(stamp.slot, stamp.generation)
+    def _answer(self, index: int, generation: int, task: int, code: AnswerCode, rows: F32) -> None:
+        self._areas[index].answer.pack(generation, task, code, rows)
+        answer = self.writer.answered(index, generation)
         if answer is not None:
             self._events.answered(answer)
 

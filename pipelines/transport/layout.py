@@ -41,8 +41,8 @@ from __future__ import annotations
 
 import functools
 import struct
-from dataclasses import dataclass
 from enum import IntEnum, IntFlag
+from typing import Any, NamedTuple
 
 from pipelines.errors import LaneError
 from pipelines.values import CAMERA_ID_BYTES, ColorMatrix, ColorRange, Letterbox, PixelFormat, Priority, SlotHeader
@@ -69,9 +69,11 @@ DTYPES = (
 _CODE_OF_DTYPE = dict(DTYPES)
 _DTYPE_OF_CODE = {code: name for name, code in DTYPES}
 _HAS_CHECKSUM = 1
-_FRONT = struct.Struct("<4sHHQIIHHIQqqqQ")
+_FRONT = "<4sHHQIIHHIQqqqQ"
 _REST = struct.Struct("<48s32s7Bx6I8I40x")
-_HEADER = struct.Struct(_FRONT.format + _REST.format.removeprefix("<"))
+_HEADER = struct.Struct(_FRONT + _REST.format.removeprefix("<"))
+_HALVES = struct.Struct(f"{_FRONT}{_REST.size}s")
+_NO_SHAPE = (0,) * MAX_NDIM
 
 
 class TaskFlag(IntFlag):
@@ -89,120 +91,116 @@ class Codec(IntEnum):
     H264 = 2
 
 
-@dataclass(slots=True)
-class Stamp:
-    """What the lane adds to a task's own header: which use of which slot this is. Not to be changed.
+class HeaderArea:
+    """Where the header of one slot lies. Made once per attach: what no task changes is worked out here."""
 
-    Not frozen, as four are made per task and a frozen one takes twice as long.
-    """
+    __slots__ = ("_buffer", "_capacity_bytes", "_offset", "_start")
 
-    epoch: int
-    slot: int
-    generation: int
-    published_ns: int = 0
-    checksum: int | None = None
-    """CRC-32 of the payload bytes in use, None if the lane makes none."""
+    def __init__(self, buffer: Buffer, offset: int, epoch: int, slot: int, capacity_bytes: int) -> None:
+        """capacity_bytes: room for the slot's payload; a task that claims more is refused at both ends."""
+        self._buffer, self._offset, self._capacity_bytes = buffer, offset, capacity_bytes
+        self._start = (MAGIC, VERSION, HEADER_BYTES, epoch, slot)
 
+    def pack(self, generation: int, header: SlotHeader, published_ns: int = 0, checksum: int | None = None) -> None:
+        """Write a task's header. About 1 us.
 
-def pack_header(buffer: Buffer, offset: int, stamp: Stamp, header: SlotHeader) -> None:
-    """Write a header at `offset`. About 2 us.
+        Args:
+            checksum: CRC-32 of the payload bytes in use, None if the lane makes none.
 
-    Raises:
-        LaneError: a field does not fit (a camera or model name too long, a number out of range).
-    """
-    fit = header.fit
-    try:
-        _HEADER.pack_into(
-            buffer,
-            offset,
-            MAGIC,
-            VERSION,
-            HEADER_BYTES,
-            stamp.epoch,
-            stamp.slot,
-            stamp.generation,
-            header.flags,
-            0 if stamp.checksum is None else _HAS_CHECKSUM,
-            stamp.checksum or 0,
-            header.task,
-            header.arrival_ns,
-            header.deadline_ns,
-            stamp.published_ns,
-            header.payload_bytes,
-            _name(header.camera, "camera", 1, CAMERA_ID_BYTES),
-            _name(header.model, "model", 0, MODEL_NAME_BYTES),
-            header.priority,
-            _CODE_OF_DTYPE[header.dtype],
-            len(header.shape),
-            Codec.RAW,
-            header.pixel_format,
-            header.color_range,
-            header.color_matrix,
-            *_padded(header.shape),
-            fit.source_w,
-            fit.source_h,
-            fit.input_w,
-            fit.input_h,
-            fit.content_x,
-            fit.content_y,
-            fit.content_w,
-            fit.content_h,
+        Raises:
+            LaneError: a field does not fit (a camera or model name too long, a number out of range).
+        """
+        if header.payload_bytes > self._capacity_bytes:
+            raise LaneError(f"{header.payload_bytes} bytes do not fit a slot of {self._capacity_bytes}")
+        fit = header.fit
+        try:
+            _HEADER.pack_into(
+                self._buffer,
+                self._offset,
+                *self._start,
+                generation,
+                header.flags,
+                0 if checksum is None else _HAS_CHECKSUM,
+                checksum or 0,
+                header.task,
+                header.arrival_ns,
+                header.deadline_ns,
+                published_ns,
+                header.payload_bytes,
+                _name(header.camera, "camera", 1, CAMERA_ID_BYTES),
+                _name(header.model, "model", 0, MODEL_NAME_BYTES),
+                header.priority,
+                _CODE_OF_DTYPE[header.dtype],
+                len(header.shape),
+                Codec.RAW,
+                header.pixel_format,
+                header.color_range,
+                header.color_matrix,
+                *header.shape,
+                *_NO_SHAPE[len(header.shape) :],
+                fit.source_w,
+                fit.source_h,
+                fit.input_w,
+                fit.input_h,
+                fit.content_x,
+                fit.content_y,
+                fit.content_w,
+                fit.content_h,
+            )
+        except (struct.error, KeyError) as error:
+            raise LaneError(
+                f"the header of task {header.task} of camera {header.camera!r} does not fit: {error}"
+            ) from error
+
+    def unpack(self, generation: int) -> tuple[SlotHeader, int | None]:
+        """Read the header of the use that was announced, and the checksum (None if there is none). About 1 us.
+
+        Raises:
+            LaneError: not such a header. Names what was found.
+        """
+        fields = _HALVES.unpack_from(self._buffer, self._offset)
+        flags, lane_flags, checksum, task, arrival_ns, deadline_ns, _, payload_bytes, raw = fields[6:]
+        if fields[:5] != self._start or fields[5] != generation:
+            raise self._refusal(fields, generation)
+        slot = fields[4]
+        if payload_bytes > self._capacity_bytes:
+            raise LaneError(f"slot {slot}: {payload_bytes} bytes, where {self._capacity_bytes} have room")
+        try:
+            camera, model, priority, fit, color_range, color_matrix, pixel_format, dtype, shape = _unpack_rest(raw)
+        except ValueError as error:
+            raise LaneError(f"slot {slot}: the header has a value this side does not know: {error}") from error
+        header = SlotHeader(
+            task,
+            camera,
+            model,
+            arrival_ns,
+            deadline_ns,
+            priority,
+            fit,
+            color_range,
+            color_matrix,
+            payload_bytes,
+            pixel_format,
+            dtype,
+            shape,
+            flags,
         )
-    except (struct.error, KeyError) as error:
-        raise LaneError(
-            f"the header of task {header.task} of camera {header.camera!r} does not fit: {error}"
-        ) from error
+        return header, checksum if lane_flags & _HAS_CHECKSUM else None
 
-
-def unpack_header(buffer: Buffer, offset: int, expected: Stamp, capacity_bytes: int) -> tuple[Stamp, SlotHeader]:
-    """Read the header at `offset`, which must be of the expected epoch, slot and generation. About 3 us.
-
-    Args:
-        expected: What the doorbell announced; its published_ns and checksum are not looked at.
-        capacity_bytes: Room of a slot; a payload that claims more is refused.
-
-    Raises:
-        LaneError: not such a header. Names what was found.
-    """
-    fields = _FRONT.unpack_from(buffer, offset)
-    magic, version, size, epoch, slot, generation, flags, lane_flags, checksum, task = fields[:10]
-    arrival_ns, deadline_ns, published_ns, payload_bytes = fields[10:]
-    if (magic, size) != (MAGIC, HEADER_BYTES):
-        raise LaneError(f"slot {expected.slot} holds no header: magic {magic!r}, {size} bytes")
-    if version != VERSION:
-        raise LaneError(f"slot {expected.slot} has header version {version}; this side reads version {VERSION}")
-    if (epoch, slot, generation) != (expected.epoch, expected.slot, expected.generation):
-        raise LaneError(
-            f"slot {expected.slot} holds epoch {epoch}, slot {slot}, generation {generation}; announced were "
-            f"epoch {expected.epoch}, generation {expected.generation}"
+    def _refusal(self, fields: tuple[Any, ...], generation: int) -> LaneError:
+        magic, version, size, epoch, slot, found = fields[:6]
+        *_, our_epoch, our_slot = self._start
+        if (magic, size) != (MAGIC, HEADER_BYTES):
+            return LaneError(f"slot {our_slot} holds no header: magic {magic!r}, {size} bytes")
+        if version != VERSION:
+            return LaneError(f"slot {our_slot} has header version {version}; this side reads version {VERSION}")
+        return LaneError(
+            f"slot {our_slot} holds epoch {epoch}, slot {slot}, generation {found}; announced were "
+            f"epoch {our_epoch}, generation {generation}"
         )
-    if payload_bytes > capacity_bytes:
-        raise LaneError(f"slot {slot}: {payload_bytes} bytes, where {capacity_bytes} have room")
-    try:
-        rest = _unpack_rest(bytes(buffer[offset + _FRONT.size : offset + HEADER_BYTES]))
-    except ValueError as error:
-        raise LaneError(f"slot {slot}: the header has a value this side does not know: {error}") from error
-    header = SlotHeader(
-        task,
-        rest.camera,
-        rest.model,
-        arrival_ns,
-        deadline_ns,
-        rest.priority,
-        rest.fit,
-        rest.color_range,
-        rest.color_matrix,
-        payload_bytes,
-        rest.pixel_format,
-        rest.dtype,
-        rest.shape,
-        flags,
-    )
-    return Stamp(epoch, slot, generation, published_ns, checksum if lane_flags & _HAS_CHECKSUM else None), header
 
 
-@dataclass(frozen=True, slots=True)
-class _Rest:
+class _Rest(NamedTuple):
     """The part of a header that does not change from one picture of a camera to the next."""
 
     camera: str
@@ -241,9 +239,3 @@ def _name(text: str, what: str, least: int, most: int) -> bytes:
     if not least <= len(raw) <= most or b"\0" in raw:
         raise LaneError(f"a {what} name is {least}..{most} bytes of UTF-8 without NUL, not {text!r}")
     return raw
-
-
-def _padded(shape: tuple[int, ...]) -> tuple[int, ...]:
-    if len(shape) > MAX_NDIM:
-        raise LaneError(f"a payload has at most {MAX_NDIM} dimensions, not {len(shape)}")
-    return shape + (0,) * (MAX_NDIM - len(shape))

@@ -12,10 +12,8 @@ import numpy as np
 
 from pipelines.contracts import Taken
 from pipelines.errors import LaneError
-from pipelines.transport.answer import pack_answer
-from pipelines.transport.layout import Stamp, unpack_header
 from pipelines.transport.writer import LaneMemory
-from pipelines.values import F32, U8, Answer, AnswerCode, ModelCard
+from pipelines.values import F32, U8, AnswerCode, ModelCard
 
 NO_ROWS: F32 = np.empty((0, 6), np.float32)
 
@@ -54,9 +52,9 @@ class LaneReader:
         self.on_end: Callable[[], object] = lambda: None
         """For the carrier: called once, when the lane ends."""
         self._memory: LaneMemory | None = memory
-        self._layout, self._epoch = memory.layout, memory.epoch
+        self._areas = memory.areas()
+        self._slots, self._epoch = memory.layout.slots, memory.epoch
         self._announce = announce
-        self._payloads = [memory.payload_view(slot) for slot in range(memory.layout.slots)]
         self._pending: deque[tuple[int, int]] = deque()
         self._held: dict[int, int] = {}
         """slot -> generation, announced and not yet answered."""
@@ -86,16 +84,15 @@ class LaneReader:
         """See SlotReader. A payload whose checksum is wrong is answered CHECKSUM here, and the next one taken."""
         while self._pending and self._memory is not None:
             index, generation = self._pending.popleft()
-            expected = Stamp(self._epoch, index, generation)
-            offset = self._layout.header_offset(index)
+            area = self._areas[index]
             try:
-                stamp, header = unpack_header(self._memory.payload, offset, expected, self._layout.payload_bytes)
+                header, checksum = area.header.unpack(generation)
             except LaneError as error:
                 self.end(str(error))
                 return None
-            payload = self._payloads[index][: header.payload_bytes]
+            payload = area.payload[: header.payload_bytes]
             taken = Taken(index, generation, header, payload, time.monotonic_ns())
-            if stamp.checksum is None or stamp.checksum == zlib.crc32(payload.data):
+            if checksum is None or checksum == zlib.crc32(payload.data):
                 return taken
             self._checksum_failures += 1
             self.answer(taken, AnswerCode.CHECKSUM, NO_ROWS, 0, 0)
@@ -107,15 +104,15 @@ class LaneReader:
         Raises:
             LaneError: rows that have no room in the slot, a bug of the engine.
         """
-        if self._memory is None or self._held.get(taken.index) != taken.generation:
+        index, generation = taken.index, taken.generation
+        if self._memory is None or self._held.get(index) != generation:
             self._refused += 1
             return
-        stamp = Stamp(self._epoch, taken.index, taken.generation)
-        answer = Answer(taken.header.task, code, rows, taken.taken_ns, started_ns, finished_ns)
-        pack_answer(self._memory.answers, self._layout.answer_offset(taken.index), stamp, answer, self._layout.top_k)
-        del self._held[taken.index]
+        times_ns = (taken.taken_ns, started_ns, finished_ns)
+        self._areas[index].answer.pack(generation, taken.header.task, code, rows, times_ns)
+        del self._held[index]
         self._answered += 1
-        self._announce(taken.index, taken.generation)
+        self._announce(index, generation)
 
     def statistics(self) -> ReaderStatistics:
         return ReaderStatistics(
@@ -136,7 +133,7 @@ class LaneReader:
         Raises:
             LaneError: for a slot that does not exist or is not free: the peer is broken.
         """
-        if not 0 <= index < self._layout.slots or index in self._held:
+        if not 0 <= index < self._slots or index in self._held:
             raise LaneError(f"the peer announced slot {index}, which it does not hold")
         self._held[index] = generation
         self._pending.append((index, generation))
@@ -152,5 +149,5 @@ class LaneReader:
         self._pending.clear()
         # As in the writer: the mapping goes with the last payload that the worker still holds.
         self._memory = None
-        self._payloads = []
+        self._areas = []
         self.on_end()

@@ -11,15 +11,24 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pipelines.contracts import Slot
-from pipelines.errors import LaneError
-from pipelines.transport.answer import unpack_answer
-from pipelines.transport.layout import Stamp, pack_header
+from pipelines.transport.answer import AnswerArea
+from pipelines.transport.layout import HeaderArea
 from pipelines.transport.region import RegionLayout
 from pipelines.transport.ring import Ring, RingStatistics
 from pipelines.values import FAILED_CODES, U8, Answer, ModelCard, Priority, SlotHeader
 
 Doorbell = Callable[[int, int], bool]
 """(slot, generation) -> rung? Never blocks. False: no room for the notice, or the peer is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class SlotArea:
+    """One slot's three places in the two regions."""
+
+    header: HeaderArea
+    payload: U8
+    """(payload_bytes,), writable where the region is."""
+    answer: AnswerArea
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +51,18 @@ class LaneMemory:
         """(payload_bytes,) uint8, writable where the region is."""
         return np.frombuffer(self.payload, np.uint8, self.layout.payload_bytes, self.layout.payload_offset(slot))
 
+    def areas(self) -> list[SlotArea]:
+        """Of every slot."""
+        return [self._area(slot) for slot in range(self.layout.slots)]
+
+    def _area(self, slot: int) -> SlotArea:
+        layout, epoch = self.layout, self.epoch
+        return SlotArea(
+            HeaderArea(self.payload, layout.header_offset(slot), epoch, slot, layout.payload_bytes),
+            self.payload_view(slot),
+            AnswerArea(self.answers, layout.answer_offset(slot), epoch, slot, layout.top_k),
+        )
+
 
 class LaneWriter:
     """A SlotWriter for one epoch. Pump threads loan, publish and discard; the loop thread answers and closes.
@@ -53,13 +74,12 @@ class LaneWriter:
     """
 
     def __init__(self, memory: LaneMemory, card: ModelCard, ring: Ring, doorbell: Doorbell, checksum: bool) -> None:
-        self._memory: LaneMemory | None = memory
-        self._layout, self._epoch = memory.layout, memory.epoch
+        self._areas = memory.areas()
+        self._epoch = memory.epoch
         self._card = card
         self._ring = ring
         self._doorbell = doorbell
         self._checksum = checksum
-        self._payloads = [memory.payload_view(slot) for slot in range(memory.layout.slots)]
         self._lock = threading.Lock()
         self._lost = False
 
@@ -82,7 +102,7 @@ class LaneWriter:
         """See SlotWriter. Also None once the lane is closed or lost."""
         with self._lock:
             index = self._ring.loan(priority)
-            return None if index is None else Slot(index, self._ring.generation(index), self._payloads[index])
+            return None if index is None else Slot(index, self._ring.generation(index), self._areas[index].payload)
 
     def publish(self, slot: Slot, header: SlotHeader) -> bool:
         """See SlotWriter.
@@ -90,20 +110,18 @@ class LaneWriter:
         Raises:
             LaneError: the slot is not the caller's, or the header cannot be packed (then the slot still is).
         """
+        index, generation = slot.index, slot.generation
         with self._lock:
-            self._ring.check_loaned(slot.index, slot.generation)
-            memory = self._memory
-        if memory is None or header.payload_bytes > self._layout.payload_bytes:
-            raise LaneError(f"{header.payload_bytes} bytes do not fit a slot of {self._layout.payload_bytes}")
+            self._ring.check_loaned(index, generation)
+            area = self._areas[index]
         checksum = zlib.crc32(slot.payload[: header.payload_bytes].data) if self._checksum else None
-        stamp = Stamp(self._epoch, slot.index, slot.generation, time.monotonic_ns(), checksum)
-        pack_header(memory.payload, self._layout.header_offset(slot.index), stamp, header)
+        area.header.pack(generation, header, time.monotonic_ns(), checksum)
         with self._lock:
             # Under the lock, so that the answer cannot overtake the entry in the table.
-            if not self._lost and self._doorbell(slot.index, slot.generation):
-                self._ring.publish(slot.index, slot.generation, header.task)
+            if not self._lost and self._doorbell(index, generation):
+                self._ring.publish(index, generation, header.task)
                 return True
-            self._ring.roll_back(slot.index, slot.generation)
+            self._ring.roll_back(index, generation)
             self._let_go_when_idle()
             return False
 
@@ -127,13 +145,12 @@ class LaneWriter:
         """
         with self._lock:
             task = self._ring.answer(index, generation)
-        if task is None or self._memory is None:
+        if task is None:
             return None
-        stamp = Stamp(self._epoch, index, generation)
-        offset = self._layout.answer_offset(index)
-        answer = unpack_answer(self._memory.answers, offset, stamp, task, self._layout.top_k)
+        area = self._areas[index]
+        answer = area.answer.unpack(generation, task)
         if answer.code in FAILED_CODES:
-            answer = replace(answer, payload=self._payloads[index].copy())  # somebody else may answer, without the slot
+            answer = replace(answer, payload=area.payload.copy())  # somebody else may answer, without the slot
         with self._lock:
             self._ring.release(index)
         return answer
@@ -155,5 +172,4 @@ class LaneWriter:
         if self._lost and self._ring.loaned_now == 0:
             # The mapping goes with the last view of it: closing it here would fail (BufferError) while a pump still
             # has a variable that points into it.
-            self._memory = None
-            self._payloads = []
+            self._areas = []

@@ -37,7 +37,7 @@ from pipelines.preprocess.letterbox import fit
 from pipelines.preprocess.planes import pad_yuv, write_planes
 from pipelines.preprocess.thumbnail import luma_thumbnail
 from pipelines.source.file import FileOptions, FileSource
-from pipelines.transport.layout import HEADER_BYTES, Stamp, pack_header
+from pipelines.transport.layout import HEADER_BYTES, HeaderArea
 from pipelines.values import (
     U8,
     ColorMatrix,
@@ -118,7 +118,7 @@ class Camera:
         self._fit = fit((WIDTH, HEIGHT), input_wh)
         self._pad = pad_yuv(self._card, ColorRange.LIMITED, ColorMatrix.BT709)
         self._slot = np.zeros(self._card.payload_bytes, np.uint8)
-        self._header = bytearray(HEADER_BYTES)
+        self._area = HeaderArea(bytearray(HEADER_BYTES), 0, epoch=1, slot=0, capacity_bytes=self._card.payload_bytes)
         self._validity = Validity(ValidityOptions())
         self._motion = MotionGate(MotionOptions())
         self._presence = PresenceGate(PresenceModel(PRESENCE), PresenceOptions())
@@ -148,7 +148,7 @@ class Camera:
             payload_bytes=self._card.payload_bytes,
             shape=(self._card.input_h * 3 // 2, self._card.input_w),
         )
-        pack_header(self._header, 0, Stamp(epoch=1, slot=0, generation=sequence), header)
+        self._area.pack(sequence, header)
 
 
 def play(clip: Path, watch: Stopwatch, camera: Camera) -> int:

@@ -17,9 +17,10 @@ import pytest
 
 from pipelines.contracts import SlotWriter, Taken
 from pipelines.transport.answer import MAGIC
+from pipelines.transport.layout import Buffer
 from pipelines.transport.reader import NO_ROWS, LaneReader
 from pipelines.transport.shm import ShmLink, ShmServer
-from pipelines.transport.writer import LaneMemory, LaneWriter
+from pipelines.transport.writer import LaneWriter
 from pipelines.values import AnswerCode, Priority
 from tests.contracts.lane import Recorder, until
 from tests.contracts.lane_peer import OPTIONS, echo
@@ -154,7 +155,7 @@ async def test_a_hung_old_worker_writes_into_its_own_old_memory(tmp_path: Path) 
         await until(lambda: link.writer)
         publish(link.writer, 1)
         await says(old, "taken")
-        old_memory = lane_memory(link.writer)
+        old_answers = answers(link.writer)
         old.send_signal(signal.SIGSTOP)
         await until(lambda: events.losses)
         assert events.losses[0][0] == (1,)
@@ -167,8 +168,8 @@ async def test_a_hung_old_worker_writes_into_its_own_old_memory(tmp_path: Path) 
             old.send_signal(signal.SIGCONT)
             tell(old)
             await says(old, "answered, lane the peer is gone")
-            assert bytes(old_memory.answers).count(MAGIC) == 1, "it did write, and the old memory took it"
-            assert not any(lane_memory(link.writer).answers), "the new one did not"
+            assert bytes(old_answers).count(MAGIC) == 1, "it did write, and the old memory took it"
+            assert not any(answers(link.writer)), "the new one did not"
             assert events.answers == []
 
             echo(new.lanes[0])
@@ -186,10 +187,10 @@ def publish(writer: SlotWriter | None, task: int) -> None:
     assert writer.publish(slot, header(task))
 
 
-def lane_memory(writer: LaneWriter | None) -> LaneMemory:
+def answers(writer: LaneWriter | None) -> Buffer:
+    """The region of all answers."""
     assert writer
-    assert writer._memory
-    return writer._memory
+    return writer._areas[0].answer._buffer
 
 
 def tell(process: Process) -> None:

@@ -267,26 +267,26 @@ class Lane:
         lane = replace(self, payload=payload, answers=answers, full=False, react=None)
         for name in ("bells", "notices", "uses", "fates"):
             setattr(lane, name, getattr(self, name).copy())
-        memory = lane.dpu_memory()
-        views = [memory.payload_view(slot) for slot in range(self.slots)]
-        lane.loans = [Loan(replace(loan.slot, payload=views[loan.slot.index]), loan.task) for loan in self.loans]
+        areas = lane.dpu_memory().areas()
+        slots = [replace(loan.slot, payload=areas[loan.slot.index].payload) for loan in self.loans]
+        lane.loans = [Loan(slot, loan.task) for slot, loan in zip(slots, self.loans, strict=True)]
         if self.writer is not None:
             lane.writer = writer = copy.copy(self.writer)
             writer._ring = ring = copy.copy(self.writer._ring)
             for name in ("_states", "_generations", "_tasks", "_free"):
                 setattr(ring, name, getattr(ring, name).copy())
             writer._lock, writer._doorbell = threading.Lock(), lane.doorbell
-            if writer._memory is not None:
-                writer._memory, writer._payloads = memory, views
+            if writer._areas:
+                writer._areas = areas
         seen = lane.worker_memory()
-        views = [seen.payload_view(slot) for slot in range(self.slots)]
-        lane.hands = [replace(taken, payload=views[taken.index]) for taken in self.hands]
+        areas = seen.areas()
+        lane.hands = [replace(taken, payload=areas[taken.index].payload) for taken in self.hands]
         if self.reader is not None:
             lane.reader = reader = copy.copy(self.reader)
             reader._pending, reader._held = self.reader._pending.copy(), self.reader._held.copy()
             reader._announce = lane.announce
             if reader._memory is not None:
-                reader._memory, reader._payloads = seen, views
+                reader._memory, reader._areas = seen, areas
         return lane
 
     def told(self, reader: LaneReader) -> int:
@@ -316,5 +316,5 @@ class honest:  # noqa: N801 - reads as a word
     def __enter__(self) -> None: ...
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
-        if isinstance(error, LaneError):
+        if isinstance(error, LaneError | IndexError):
             raise Violation(f"{self.what} was taken for a breach: {error}") from error

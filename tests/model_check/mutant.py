@@ -6,9 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pipelines.contracts import Slot, Taken
-from pipelines.transport import writer as writer_module
-from pipelines.transport.answer import pack_answer
-from pipelines.transport.layout import Stamp, pack_header
 from pipelines.transport.reader import LaneReader
 from pipelines.transport.ring import Ring, SlotState
 from pipelines.transport.writer import LaneWriter
@@ -87,23 +84,19 @@ def rollback_keeps_slot(ring: Ring, slot: int, generation: int) -> None:
 def bell_before_header(writer: LaneWriter, slot: Slot, header: SlotHeader) -> bool:
     with writer._lock:
         writer._ring.check_loaned(slot.index, slot.generation)
-        memory = writer._memory
+        area = writer._areas[slot.index]
         rung = not writer._lost and writer._doorbell(slot.index, slot.generation)
         if rung:
             writer._ring.publish(slot.index, slot.generation, header.task)
         else:
             writer._ring.roll_back(slot.index, slot.generation)
             writer._let_go_when_idle()
-    assert memory
-    stamp = Stamp(writer._epoch, slot.index, slot.generation)
-    pack_header(memory.payload, writer._layout.header_offset(slot.index), stamp, header)
+    area.header.pack(slot.generation, header)
     return rung
 
 
 def bell_outside_the_lock(writer: LaneWriter, slot: Slot, header: SlotHeader) -> bool:
-    assert writer._memory
-    stamp = Stamp(writer._epoch, slot.index, slot.generation)
-    pack_header(writer._memory.payload, writer._layout.header_offset(slot.index), stamp, header)
+    writer._areas[slot.index].header.pack(slot.generation, header)
     rung = not writer._lost and writer._doorbell(slot.index, slot.generation)
     with writer._lock:
         if rung:
@@ -119,22 +112,17 @@ def freed_before_copied(writer: LaneWriter, index: int, generation: int) -> Answ
         task = writer._ring.answer(index, generation)
         if task is not None:
             writer._ring.release(index)
-    if task is None or writer._memory is None:
-        return None
-    return _copied_out(writer, index, generation, task)
+    return None if task is None else writer._areas[index].answer.unpack(generation, task)
 
 
 def never_released(writer: LaneWriter, index: int, generation: int) -> Answer | None:
     task = writer._ring.answer(index, generation)
-    if task is None or writer._memory is None:
-        return None
-    return _copied_out(writer, index, generation, task)
+    return None if task is None else writer._areas[index].answer.unpack(generation, task)
 
 
 def memory_goes_at_once(writer: LaneWriter) -> tuple[int, ...]:
     writer._lost = True
-    writer._memory = None
-    writer._payloads = []
+    writer._areas = []
     return writer._ring.lose()
 
 
@@ -144,9 +132,7 @@ def answers_twice(
     if reader._memory is None:
         reader._refused += 1
         return
-    stamp = Stamp(reader._epoch, taken.index, taken.generation)
-    answer = Answer(taken.header.task, code, rows)
-    pack_answer(reader._memory.answers, reader._layout.answer_offset(taken.index), stamp, answer, 1)
+    reader._areas[taken.index].answer.pack(taken.generation, taken.header.task, code, rows)
     reader._held.pop(taken.index, None)
     reader._answered += 1
     reader._announce(taken.index, taken.generation)
@@ -161,14 +147,6 @@ def takes_and_leaves(reader: LaneReader) -> Taken | None:
 
 def memory_used_again(layout: object, epoch: int, before: Lane | None) -> tuple[bytearray, bytearray]:
     return _memory_of(layout, epoch, None) if before is None else (before.payload, before.answers)  # type: ignore[arg-type]
-
-
-def _copied_out(writer: LaneWriter, index: int, generation: int, task: int) -> Answer:
-    """Through the writer's module, where the model interrupts."""
-    assert writer._memory
-    stamp, layout = Stamp(writer._epoch, index, generation), writer._layout
-    unpack: Callable[..., Answer] = vars(writer_module)["unpack_answer"]
-    return unpack(writer._memory.answers, layout.answer_offset(index), stamp, task, layout.top_k)
 
 
 _take, _memory_of = LaneReader.take, model.memory_of

@@ -12,7 +12,8 @@ from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from typing import Self
 
-from pipelines.transport import writer as writer_module
+from pipelines.transport.answer import AnswerArea
+from pipelines.transport.layout import HeaderArea
 from tests.model_check.explore import Step
 from tests.model_check.lane import Lane, check
 
@@ -82,7 +83,7 @@ class World:
                 lane.publish(position)
                 lane.react = None
             case ("publish", int(position), "interrupted", *other):
-                with _interrupted("pack_header", lambda: self._act(lane, *other)):
+                with _interrupted(HeaderArea, "pack", lambda: self._act(lane, *other)):
                     lane.publish(position)
             case ("read_notice", "interrupted", *other):
                 slot = lane.notices[0][0]
@@ -93,7 +94,7 @@ class World:
                     check(slot not in free, "a slot is free while its answer is read")
                     self._act(lane, *other)
 
-                with _interrupted("unpack_answer", interrupt):
+                with _interrupted(AnswerArea, "unpack", interrupt):
                     lane.read_notice()
             case (name, *arguments):
                 getattr(lane, str(name))(*arguments)
@@ -197,20 +198,20 @@ def _over(lane: Lane) -> bool:
 
 
 @contextmanager
-def _interrupted(function: str, interrupt: Callable[[], None]) -> Iterator[None]:
+def _interrupted(area: type, function: str, interrupt: Callable[[], None]) -> Iterator[None]:
     """Let another thread run where the writer calls this function, which is outside its lock."""
-    real = getattr(writer_module, function)
+    real = getattr(area, function)
 
     def call(*arguments: object) -> object:
-        setattr(writer_module, function, real)
+        setattr(area, function, real)
         interrupt()
         return real(*arguments)
 
-    setattr(writer_module, function, call)
+    setattr(area, function, call)
     try:
         yield
     finally:
-        setattr(writer_module, function, real)
+        setattr(area, function, real)
 
 
 def _key(lane: Lane) -> Hashable:
@@ -234,7 +235,7 @@ def _key(lane: Lane) -> Hashable:
     parts: list[object] = [lane.dpu_open, lane.worker_open, lane.lost]
     if (writer := lane.writer) is not None:
         ring = writer._ring
-        parts.append((ring._open, writer._memory is None))
+        parts.append((ring._open, not writer._areas))
         parts.append([use(slot, ring._generations[slot]) for slot in reversed(ring._free)])
         parts.append([use(loan.slot.index, loan.slot.generation) for loan in lane.loans])
     parts.append([told(*each) for each in lane.bells])

@@ -11,8 +11,8 @@ from pydantic import SecretStr, ValidationError
 
 from pipelines.errors import LaneError
 from pipelines.transport import rdma_auth
-from pipelines.transport.answer import pack_answer
-from pipelines.transport.layout import HEADER_BYTES, Stamp, pack_header
+from pipelines.transport.answer import AnswerArea
+from pipelines.transport.layout import HEADER_BYTES, HeaderArea
 from pipelines.transport.rdma_auth import HELLO_BYTES, Seal, Side, body_bytes, check_hello, pack_hello, session_key
 from pipelines.transport.rdma_message import (
     RdmaAttached,
@@ -28,7 +28,7 @@ from pipelines.transport.rdma_status import in_words, reason_of
 from pipelines.transport.rdma_verbs import Completion, Endpoint, RemoteRegion, gid_of
 from pipelines.transport.reader import NO_ROWS
 from pipelines.transport.region import RegionLayout
-from pipelines.values import Answer, AnswerCode
+from pipelines.values import AnswerCode
 from tests.unit.transport.values import header
 
 SLOTS, GENERATIONS = st.integers(0, MAX_SLOTS - 1), st.integers(0, 2**32 - 1)
@@ -58,13 +58,13 @@ def test_the_doorbell_finds_how_long_the_payload_is() -> None:
 
 def packed_header(slot: int, generation: int, size: int = 192) -> bytearray:
     buffer = bytearray(HEADER_BYTES)
-    pack_header(buffer, 0, Stamp(1, slot, generation), header(1, size=size))
+    HeaderArea(buffer, 0, 1, slot, size).pack(generation, header(1, size=size))
     return buffer
 
 
 def packed_answer(slot: int, generation: int) -> bytearray:
     buffer = bytearray(64)
-    pack_answer(buffer, 0, Stamp(1, slot, generation), Answer(1, AnswerCode.OK, NO_ROWS), 3)
+    AnswerArea(buffer, 0, 1, slot, top_k=0).pack(generation, 1, AnswerCode.OK, NO_ROWS)
     return buffer
 
 
