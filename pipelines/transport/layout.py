@@ -42,7 +42,7 @@ from __future__ import annotations
 import functools
 import struct
 from enum import IntEnum, IntFlag
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from pipelines.errors import LaneError
 from pipelines.values import CAMERA_ID_BYTES, ColorMatrix, ColorRange, Letterbox, PixelFormat, Priority, SlotHeader
@@ -69,11 +69,12 @@ DTYPES = (
 _CODE_OF_DTYPE = dict(DTYPES)
 _DTYPE_OF_CODE = {code: name for name, code in DTYPES}
 _HAS_CHECKSUM = 1
-_FRONT = "<4sHHQIIHHIQqqqQ"
-_REST = struct.Struct("<48s32s7Bx6I8I40x")
+_START = struct.Struct("<4sHHQI")
+_FRONT = f"<{_START.size}sIHHIQqqqQ"
+_SHAPE = struct.Struct(f"<{MAX_NDIM}I")
+_REST = struct.Struct(f"<48s32s7Bx{_SHAPE.size}s8I40x")
 _HEADER = struct.Struct(_FRONT + _REST.format.removeprefix("<"))
 _HALVES = struct.Struct(f"{_FRONT}{_REST.size}s")
-_NO_SHAPE = (0,) * MAX_NDIM
 
 
 class TaskFlag(IntFlag):
@@ -94,12 +95,12 @@ class Codec(IntEnum):
 class HeaderArea:
     """Where the header of one slot lies. Made once per attach: what no task changes is worked out here."""
 
-    __slots__ = ("_buffer", "_capacity_bytes", "_offset", "_start")
+    __slots__ = ("_buffer", "_capacity_bytes", "_offset", "_slot", "_start")
 
     def __init__(self, buffer: Buffer, offset: int, epoch: int, slot: int, capacity_bytes: int) -> None:
         """capacity_bytes: room for the slot's payload; a task that claims more is refused at both ends."""
-        self._buffer, self._offset, self._capacity_bytes = buffer, offset, capacity_bytes
-        self._start = (MAGIC, VERSION, HEADER_BYTES, epoch, slot)
+        self._buffer, self._offset, self._slot, self._capacity_bytes = buffer, offset, slot, capacity_bytes
+        self._start = _START.pack(MAGIC, VERSION, HEADER_BYTES, epoch, slot)
 
     def pack(self, generation: int, header: SlotHeader, published_ns: int = 0, checksum: int | None = None) -> None:
         """Write a task's header. About 1 us.
@@ -117,7 +118,7 @@ class HeaderArea:
             _HEADER.pack_into(
                 self._buffer,
                 self._offset,
-                *self._start,
+                self._start,
                 generation,
                 header.flags,
                 0 if checksum is None else _HAS_CHECKSUM,
@@ -136,8 +137,7 @@ class HeaderArea:
                 header.pixel_format,
                 header.color_range,
                 header.color_matrix,
-                *header.shape,
-                *_NO_SHAPE[len(header.shape) :],
+                _shape(header.shape),
                 fit.source_w,
                 fit.source_h,
                 fit.input_w,
@@ -158,17 +158,17 @@ class HeaderArea:
         Raises:
             LaneError: not such a header. Names what was found.
         """
-        fields = _HALVES.unpack_from(self._buffer, self._offset)
-        flags, lane_flags, checksum, task, arrival_ns, deadline_ns, _, payload_bytes, raw = fields[6:]
-        if fields[:5] != self._start or fields[5] != generation:
-            raise self._refusal(fields, generation)
-        slot = fields[4]
+        start, found, flags, lane_flags, checksum, task, arrival_ns, deadline_ns, _, payload_bytes, raw = (
+            _HALVES.unpack_from(self._buffer, self._offset)
+        )
+        if start != self._start or found != generation:
+            raise self._refusal(start, found, generation)
         if payload_bytes > self._capacity_bytes:
-            raise LaneError(f"slot {slot}: {payload_bytes} bytes, where {self._capacity_bytes} have room")
+            raise LaneError(f"slot {self._slot}: {payload_bytes} bytes, where {self._capacity_bytes} have room")
         try:
             camera, model, priority, fit, color_range, color_matrix, pixel_format, dtype, shape = _unpack_rest(raw)
         except ValueError as error:
-            raise LaneError(f"slot {slot}: the header has a value this side does not know: {error}") from error
+            raise LaneError(f"slot {self._slot}: the header has a value this side does not know: {error}") from error
         header = SlotHeader(
             task,
             camera,
@@ -187,16 +187,15 @@ class HeaderArea:
         )
         return header, checksum if lane_flags & _HAS_CHECKSUM else None
 
-    def _refusal(self, fields: tuple[Any, ...], generation: int) -> LaneError:
-        magic, version, size, epoch, slot, found = fields[:6]
-        *_, our_epoch, our_slot = self._start
+    def _refusal(self, start: bytes, found: int, generation: int) -> LaneError:
+        magic, version, size, epoch, slot = _START.unpack(start)
         if (magic, size) != (MAGIC, HEADER_BYTES):
-            return LaneError(f"slot {our_slot} holds no header: magic {magic!r}, {size} bytes")
+            return LaneError(f"slot {self._slot} holds no header: magic {magic!r}, {size} bytes")
         if version != VERSION:
-            return LaneError(f"slot {our_slot} has header version {version}; this side reads version {VERSION}")
+            return LaneError(f"slot {self._slot} has header version {version}; this side reads version {VERSION}")
         return LaneError(
-            f"slot {our_slot} holds epoch {epoch}, slot {slot}, generation {found}; announced were "
-            f"epoch {our_epoch}, generation {generation}"
+            f"slot {self._slot} holds epoch {epoch}, slot {slot}, generation {found}; announced were "
+            f"epoch {_START.unpack(self._start)[3]}, generation {generation}"
         )
 
 
@@ -217,19 +216,21 @@ class _Rest(NamedTuple):
 @functools.lru_cache(maxsize=1024)
 def _unpack_rest(raw: bytes) -> _Rest:
     """Kept for as many cameras, as reading it costs more than all else. Raises ValueError for what is not known."""
-    camera, model, priority, dtype, ndim, codec, pixel_format, color_range, color_matrix, *sizes = _REST.unpack(raw)
+    camera, model, priority, dtype, ndim, codec, pixel_format, color_range, color_matrix, shape, *fit = _REST.unpack(
+        raw
+    )
     if ndim > MAX_NDIM or codec != Codec.RAW or dtype not in _DTYPE_OF_CODE:
         raise ValueError(f"{ndim} dimensions, codec {codec}, dtype {dtype}")
     return _Rest(
         camera=camera.rstrip(b"\0").decode(),
         model=model.rstrip(b"\0").decode(),
         priority=Priority(priority),
-        fit=Letterbox(*sizes[MAX_NDIM:]),
+        fit=Letterbox(*fit),
         color_range=ColorRange(color_range),
         color_matrix=ColorMatrix(color_matrix),
         pixel_format=PixelFormat(pixel_format),
         dtype=_DTYPE_OF_CODE[dtype],
-        shape=tuple(sizes[:ndim]),
+        shape=_SHAPE.unpack(shape)[:ndim],
     )
 
 
@@ -239,3 +240,9 @@ def _name(text: str, what: str, least: int, most: int) -> bytes:
     if not least <= len(raw) <= most or b"\0" in raw:
         raise LaneError(f"a {what} name is {least}..{most} bytes of UTF-8 without NUL, not {text!r}")
     return raw
+
+
+@functools.lru_cache(maxsize=1024)
+def _shape(shape: tuple[int, ...]) -> bytes:
+    """Raises struct.error for more dimensions than MAX_NDIM, or too large a one."""
+    return _SHAPE.pack(*shape, *(0,) * (MAX_NDIM - len(shape)))
