@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import queue
 import socket
 import subprocess
 import sys
@@ -68,53 +69,55 @@ def card(wh: tuple[int, int]) -> ModelCard:
 
 
 def worker(path: Path, wh: tuple[int, int]) -> None:
-    """Until killed. `started_ns` of an answer carries this process's CPU time so far."""
+    """Until killed. `started_ns` of an answer carries this process's CPU time before it was woken for it."""
     batch = np.empty(card(wh).payload_bytes, np.uint8)
     rows = np.zeros((100, 6), np.float32)
 
     def serve(lane: LaneReader) -> None:
+        spent_ns = time.process_time_ns()
         while (taken := lane.take()) is not None:
             np.copyto(batch, taken.payload)
-            lane.answer(taken, AnswerCode.OK, rows, time.process_time_ns(), 0)
+            lane.answer(taken, AnswerCode.OK, rows, spent_ns, 0)
 
     asyncio.run(ShmServer(path, card(wh), OPTIONS, serve).run())
 
 
 class Dpu:
-    """LaneEvents that measure, and the publishing of `wanted` tasks, `in_flight` at a time."""
+    """LaneEvents that measure, and the publishing of tasks, `in_flight` at a time.
+
+    What it does for each task is the lane's account too, so it notes four numbers and works on them afterwards.
+    """
 
     def __init__(self, picture: U8) -> None:
-        self.writer: asyncio.Future[SlotWriter] = asyncio.get_running_loop().create_future()
+        self.attach: asyncio.Future[SlotWriter] = asyncio.get_running_loop().create_future()
+        self.writer: SlotWriter
         self.picture = picture
-        self.started_ns: dict[int, int] = {}
-        self.rung_ns: dict[int, int] = {}
-        self.round_trips_us: list[float] = []
-        self.doorbells_us: list[float] = []
-        self.worker_cpu_ns: list[int] = []
+        self.sent_ns: dict[int, tuple[int, int]] = {}
+        """Of each task that is out: before the loan, before the doorbell."""
+        self.times: list[tuple[int, int, int, int, int]] = []
+        """Of each answer: these two; when it was taken; the worker's CPU time; when the answer came. All ns."""
         self.done = asyncio.Event()
         self.on_answer: Callable[[], object] = lambda: None
         self.next_task = self.last_task = 0
 
     def attached(self, writer: SlotWriter) -> None:
-        self.writer.set_result(writer)
+        self.writer = writer
+        self.attach.set_result(writer)
 
     def answered(self, answer: Answer) -> None:
         assert answer.code is AnswerCode.OK, answer.code
-        started_ns = self.started_ns.pop(answer.task)
-        self.round_trips_us.append((time.monotonic_ns() - started_ns) / 1e3)
-        self.doorbells_us.append((answer.taken_ns - self.rung_ns.pop(answer.task)) / 1e3)
-        self.worker_cpu_ns.append(answer.started_ns)
+        sent_ns = self.sent_ns.pop(answer.task)
+        self.times.append((*sent_ns, answer.taken_ns, answer.started_ns, time.monotonic_ns()))
         self.on_answer()
-        if not self.started_ns and self.next_task == self.last_task:
+        if not self.sent_ns and self.next_task == self.last_task:
             self.done.set()
 
     def lost(self, tasks: Sequence[int], reason: str) -> None:
         assert not tasks, reason
 
     def publish(self) -> None:
-        task, picture, writer = self.next_task, self.picture, self.writer.result()
-        self.next_task += 1
-        self.started_ns[task] = time.monotonic_ns()
+        task, picture, writer = self.next_task, self.picture, self.writer
+        started_ns = time.monotonic_ns()
         slot = writer.loan(Priority.NORMAL)
         assert slot is not None
         np.copyto(slot.payload, picture)
@@ -130,17 +133,21 @@ class Dpu:
             ColorMatrix.BT709,
             picture.size,
         )
-        self.rung_ns[task] = time.monotonic_ns()
+        self.sent_ns[task] = started_ns, time.monotonic_ns()
+        self.next_task = task + 1  # not before: `answered` must not find all tasks sent and none out
         assert writer.publish(slot, header)
 
     async def serve(self, pump: str, in_flight: int, tasks: int) -> None:
         """Publish so many tasks, and wait until all are answered."""
         self.last_task = self.next_task + tasks
-        self.round_trips_us, self.doorbells_us, self.worker_cpu_ns = [], [], []
+        self.times = []
         self.done.clear()
         if pump == "thread":
-            permits = threading.Semaphore(in_flight)
-            self.on_answer = permits.release
+            # For a semaphore: the library's own is Python, and slow.
+            permits: queue.SimpleQueue[None] = queue.SimpleQueue()
+            self.on_answer = lambda: permits.put(None)
+            for _ in range(in_flight):
+                permits.put(None)
             thread = threading.Thread(target=self._pump, args=(permits,), name="pump")
             thread.start()
             await self.done.wait()
@@ -151,14 +158,27 @@ class Dpu:
             self._publish_next()
         await self.done.wait()
 
-    def _pump(self, permits: threading.Semaphore) -> None:
+    def _pump(self, permits: queue.SimpleQueue[None]) -> None:
         while self.next_task < self.last_task:
-            permits.acquire()
+            permits.get()
             self.publish()
 
     def _publish_next(self) -> None:
         if self.next_task < self.last_task:
             self.publish()
+
+    @property
+    def round_trips_us(self) -> list[float]:
+        return [(answered_ns - started_ns) / 1e3 for started_ns, _, _, _, answered_ns in self.times]
+
+    @property
+    def doorbells_us(self) -> list[float]:
+        return [(taken_ns - rung_ns) / 1e3 for _, rung_ns, taken_ns, _, _ in self.times]
+
+    @property
+    def worker_cpu_s(self) -> float:
+        """Between the first answer and the last."""
+        return (self.times[-1][3] - self.times[0][3]) / 1e9
 
 
 def bare(picture: U8, buffers: list[U8], out: U8, n: int) -> list[float]:
@@ -187,7 +207,7 @@ async def throughput(dpu: Dpu, pump: str, in_flight: int, tasks: int) -> dict[st
             one_us = apart.carry(dpu.picture, min(tasks, MOST_APART))
             if each >= 0:
                 wall_s, cpu_s = wall_s + wall, cpu_s + cpu
-                worker_s += (dpu.worker_cpu_ns[-1] - dpu.worker_cpu_ns[0]) / 1e9
+                worker_s += dpu.worker_cpu_s
                 trips += dpu.round_trips_us
                 bares += bare_us
                 ratios.append(wall * 1e6 / sum(bare_us))
@@ -241,7 +261,7 @@ async def run(path: Path, wh: tuple[int, int], tasks: int, echo: socket.socket) 
     picture = np.random.default_rng(1).integers(0, 256, card(wh).payload_bytes, np.uint8)
     dpu = Dpu(picture)
     link = asyncio.create_task(ShmLink(path, OPTIONS, dpu).run())
-    await dpu.writer
+    await dpu.attach
     for pump in ("thread", "loop"):
         for in_flight in (1, 8, 16):
             record("lane", tasks * ROUNDS, await throughput(dpu, pump, in_flight, tasks))
