@@ -152,7 +152,7 @@ async def measured(links: Mapping[str, tuple[Callable[[Dpu], Link[Any]], int]], 
     lanes = {name: Lane(Dpu(picture), pid, {n: Sum() for n in IN_FLIGHT}) for name, (_, pid) in links.items()}
     running = [asyncio.create_task(link(lanes[name].dpu).run()) for name, (link, _) in links.items()]
     for lane in lanes.values():
-        await lane.dpu.writer
+        await lane.dpu.attach
     for number in range(-1, rounds):  # the first is for warming up
         for in_flight in IN_FLIGHT:
             for lane in lanes.values():
