@@ -24,7 +24,7 @@ class Outcome(StrEnum):
     LATE = "late"
     """Could not make its deadline, and was refused before the work was done."""
     SHED = "shed"
-    """Refused by the overload policy."""
+    """Wanted, and refused by the decode budget (see Cause)."""
     STOPPED = "stopped"
     """In flight when its camera was removed or the process drained."""
     FAILED = "failed"
@@ -36,11 +36,12 @@ class Outcome(StrEnum):
 
 
 class Cause(StrEnum):
-    """Why an outcome was `undecodable`, `invalid`, `late` or `failed`, and who answered where it was `degraded`: a
-    label beside the outcome's counter."""
+    """Why an outcome was `undecodable`, `invalid`, `late`, `shed` or `failed`, and who answered where it was
+    `degraded`: a label beside the outcome's counter."""
 
     CORRUPT = "corrupt"
     NO_KEY_FRAME = "no_key_frame"
+    """Nothing to begin with; of `shed`: the budget has room for the camera again, from the next key frame on."""
     CONCEALED = "concealed"
     PARAMETER_SETS = "parameter_sets"
     SECOND_FIELD = "second_field"
@@ -50,6 +51,10 @@ class Cause(StrEnum):
     WHITE = "white"
     FROZEN = "frozen"
     COVERED = "covered"
+    OVER_BUDGET = "over_budget"
+    """Of `shed`: no room for this camera."""
+    PUT_BACK = "put_back"
+    """Of `shed`: it was decoding; others are worth more for the cost, or waited too long."""
     AT_PUBLISH = "at_publish"
     AT_WORKER = "at_worker"
     NO_WORKER = "no_worker"

@@ -147,19 +147,20 @@ class PacketPath:
         self._release()
         self._audit(packet, read_ns)
 
-    def _refusal(self, now_ns: int) -> tuple[Outcome, Cause | None] | None:
+    def _refusal(self, now_ns: int) -> tuple[Outcome, Cause] | None:
         """Why a packet that is wanted cannot be decoded now; None: it can."""
         parts = self._parts
         if parts.share is not None:
             value = max(parts.gate.score, _LEAST_VALUE)
-            self._granted = parts.share.granted(parts.camera, value, parts.priority, now_ns)
-            if not self._granted:
+            refusal = parts.share.refusal(parts.camera, value, parts.priority, now_ns)
+            self._granted = refusal is None
+            if refusal is not None:
                 self._shed = True
-                return Outcome.SHED, None
+                return Outcome.SHED, refusal
         if self._decoder is not None or parts.gate.whole:
             self._shed = False
             return None
-        return (Outcome.SHED, None) if self._shed else (Outcome.UNDECODABLE, Cause.NO_KEY_FRAME)
+        return (Outcome.SHED if self._shed else Outcome.UNDECODABLE), Cause.NO_KEY_FRAME
 
     def _live(self, packet: Packet, read_ns: int) -> None:
         """Decode one packet of an awake camera; its frames go on."""

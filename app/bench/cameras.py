@@ -23,6 +23,9 @@ def add_cameras(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--repeats", type=int, default=1, metavar="N", help="runs; events are counted together (default 1)"
     )
+    parser.add_argument(
+        "--storm", type=float, metavar="S", help="break all connections at once, each S seconds (default: never)"
+    )
     _shared(parser)
     parser.set_defaults(command=lambda arguments: _bench().run_cameras(arguments))
 

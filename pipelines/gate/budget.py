@@ -33,8 +33,8 @@ from statistics import median
 
 from pipelines.gate.budget_cost import DecodeWork, StreamCost
 from pipelines.gate.budget_meter import RateMeter
-from pipelines.gate.budget_terms import BudgetOptions, BudgetSnapshot, Grant, Refusal, Refused
-from pipelines.values import Priority
+from pipelines.gate.budget_terms import BudgetOptions, BudgetSnapshot, Grant, Refused
+from pipelines.values import Cause, Priority
 
 
 class _State(StrEnum):
@@ -50,7 +50,7 @@ class _Stream:
     value: float = 0.0
     priority: Priority = Priority.NORMAL
     state: _State = _State.IDLE
-    reason: Refusal = Refusal.OVER_BUDGET
+    reason: Cause = Cause.OVER_BUDGET
     asked_ns: int = 0
     refused_ns: int = 0
     """Since when it has been waiting; only while refused or promised."""
@@ -105,8 +105,8 @@ class DecodeBudget:
         if stream.state is _State.PROMISED or self._fits(stream, now_ns):
             self._grant(stream, now_ns)
             return Grant(stream.cost.cores)
-        self._refuse(stream, Refusal.OVER_BUDGET, now_ns)
-        return Refused(Refusal.OVER_BUDGET)
+        self._refuse(stream, Cause.OVER_BUDGET, now_ns)
+        return Refused(Cause.OVER_BUDGET)
 
     def spent(self, camera: str, cpu_s: float, now_ns: int, work: DecodeWork = DecodeWork.LIVE) -> None:
         """Thread seconds that decoding for this stream has just taken."""
@@ -136,7 +136,7 @@ class DecodeBudget:
         put_back = set()
         for camera, stream in self._streams.items():
             if stream.state is _State.GRANTED and camera not in chosen:
-                self._refuse(stream, Refusal.PUT_BACK, now_ns)
+                self._refuse(stream, Cause.PUT_BACK, now_ns)
                 stream.cost.end()
                 put_back.add(camera)
             elif stream.state is _State.REFUSED and camera in chosen:
@@ -176,7 +176,7 @@ class DecodeBudget:
         stream.cost.begin(now_ns)
         self._grants += 1
 
-    def _refuse(self, stream: _Stream, reason: Refusal, now_ns: int) -> None:
+    def _refuse(self, stream: _Stream, reason: Cause, now_ns: int) -> None:
         stream.state, stream.reason, stream.refused_ns = _State.REFUSED, reason, now_ns
         self._refusals += 1
 

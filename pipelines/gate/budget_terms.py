@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 from pydantic import BaseModel, Field
+
+from pipelines.values import Cause
 
 
 class BudgetOptions(BaseModel, frozen=True, extra="forbid"):
@@ -37,15 +38,6 @@ class BudgetOptions(BaseModel, frozen=True, extra="forbid"):
     fade_s: float = Field(10.0, gt=0, description="Time over which catch-up, heartbeat and audit work is averaged, s.")
 
 
-class Refusal(StrEnum):
-    """Why a stream may not decode now."""
-
-    OVER_BUDGET = "over_budget"
-    """There is no room for it."""
-    PUT_BACK = "put_back"
-    """It was decoding; others are worth more for the cost, or waited too long."""
-
-
 @dataclass(frozen=True, slots=True)
 class Grant:
     """The stream may decode until it is put back or released. cores: what it is taken to cost."""
@@ -57,7 +49,8 @@ class Grant:
 class Refused:
     """The stream's packets are `shed`."""
 
-    reason: Refusal
+    reason: Cause
+    """OVER_BUDGET or PUT_BACK."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,9 @@ from pathlib import Path
 from pipelines.gate.budget import DecodeBudget
 from pipelines.gate.budget_cost import DecodeWork
 from pipelines.gate.budget_spare import Spare
-from pipelines.gate.budget_terms import BudgetOptions, BudgetSnapshot, Grant
+from pipelines.gate.budget_terms import BudgetOptions, BudgetSnapshot, Refused
 from pipelines.gate.permit import Permits, PermitStatistics
-from pipelines.values import Priority
+from pipelines.values import Cause, Priority
 
 _STAT = Path("/proc/stat")
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
@@ -34,10 +34,12 @@ class DecodeShare:
         self._budget = DecodeBudget(options)
         self._permits = Permits(cpus)
 
-    def granted(self, camera: str, value: float, priority: Priority, now_ns: int) -> bool:
-        """May this camera decode now? False: its packets are `shed`. Ask at every packet while it is awake."""
+    def refusal(self, camera: str, value: float, priority: Priority, now_ns: int) -> Cause | None:
+        """Why this camera may not decode now, and its packets are `shed`; None: it may. Ask at every packet while it is
+        awake."""
         with self._lock:
-            return isinstance(self._budget.want(camera, value, priority, now_ns), Grant)
+            answer = self._budget.want(camera, value, priority, now_ns)
+        return answer.reason if isinstance(answer, Refused) else None
 
     def spent(self, camera: str, cpu_s: float, now_ns: int, work: DecodeWork) -> None:
         with self._lock:

@@ -142,6 +142,7 @@ def _spec(arguments: argparse.Namespace, played: Sequence[Clip], cameras: int, s
         tuple(played),
         opens_per_s=arguments.opens_per_s,
         settle_s=arguments.settle,
+        storm_s=getattr(arguments, "storm", None),
         switch_interval_ms=arguments.switch_interval_ms,
         config=config,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from scripts.bench.cameras_account import (
@@ -175,7 +176,18 @@ def _machine(readings: Sequence[Reading]) -> Figures:
         "rss_mb": {"first": _mb(rss[0]), "last": _mb(rss[-1]), "most": _mb(max(rss))},
         "threads": {"least": min(u.threads for u in product), "most": max(u.threads for u in product)},
         "fds": {"least": min(u.fds for u in product), "most": max(u.fds for u in product)},
+        "medians_of_tenths": {
+            "rss_mb": [_mb(size) for size in _tenths(rss)],
+            "threads": _tenths([u.threads for u in product]),
+            "fds": _tenths([u.fds for u in product]),
+        },
     }
+
+
+def _tenths(values: Sequence[int]) -> list[int]:
+    """The median of each tenth: flat, or growing?"""
+    edges = [round(n * len(values) / 10) for n in range(11)]
+    return [sorted(values[a:b])[(b - a) // 2] for a, b in pairwise(edges) if b > a]
 
 
 def _inside(run: Run) -> Figures:

@@ -45,6 +45,8 @@ class RunSpec:
     settle_s: float = 45.0
     """From the last camera's opening to the measurement: the presence model learns for 30 s."""
     offset_s: float = 1.7
+    storm_s: float | None = None
+    """While it is measured, all connections break at once this often."""
     switch_interval_ms: float | None = None
     config: dict[str, Any] = field(default_factory=dict)
     """Laid over the deployment's configuration."""
@@ -110,7 +112,12 @@ def deployment(spec: RunSpec, urls: Sequence[str], folder: Path) -> dict[str, An
         "model": {"detector": DETECTOR},
         "worker": {"engine": "onnx", "threads": 1},
         "stagger": {"opens_per_s": spec.opens_per_s},
-        "defaults": {"analyse_fps": ANALYSE_FPS, "heartbeat_s": HEARTBEAT_S, "gate": {"heartbeat_s": HEARTBEAT_S}},
+        "defaults": {
+            "analyse_fps": ANALYSE_FPS,
+            "heartbeat_s": HEARTBEAT_S,
+            "gate": {"heartbeat_s": HEARTBEAT_S},
+            "rtsp": {"decoder": {"deblock": "key"}},  # what short groups allow (docs/configuration.md)
+        },
         "sinks": {
             "file": {
                 "type": "jsonl",
@@ -152,7 +159,7 @@ def run(spec: RunSpec, tell: Tell) -> Run:
             first, first_ns = _report(product, folder)
             threads = _threads(product.pid)
             with Sampler(pids) as sampler:
-                _wait(product, spec.seconds, folder)
+                _measure(product, spec, server, folder)
             used = {thread: cpu_s - threads.get(thread, 0.0) for thread, cpu_s in _threads(product.pid).items()}
             last, last_ns = _report(product, folder)
         return _read(spec, folder, (first_ns, last_ns), (first, last), sampler.readings, used)
@@ -181,6 +188,16 @@ def _wait(process: subprocess.Popen[bytes], seconds: float, folder: Path) -> Non
     except subprocess.TimeoutExpired:
         return
     raise BenchError(f"the product ended by itself with {process.returncode}:\n{_tail(folder)}")
+
+
+def _measure(product: subprocess.Popen[bytes], spec: RunSpec, server: int, folder: Path) -> None:
+    """Let so much time pass, with its storms."""
+    left_s = spec.seconds
+    while spec.storm_s is not None and left_s > spec.storm_s:
+        _wait(product, spec.storm_s, folder)
+        os.kill(server, signal.SIGUSR1)
+        left_s -= spec.storm_s
+    _wait(product, left_s, folder)
 
 
 def _tail(folder: Path) -> str:

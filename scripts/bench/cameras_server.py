@@ -10,7 +10,7 @@ receives is the same. Any client may come: ours, FFmpeg's, OpenCV's, GStreamer's
 
 Clips are Annex B without B pictures, played in a loop. A camera goes on whether or not anybody watches, and drops
 pictures up to a key frame for a client that leaves several seconds of them lying. When ready it prints one line of
-JSON, {"port": int, "urls": [str, ...]}; it ends on SIGTERM or SIGINT.
+JSON, {"port": int, "urls": [str, ...]}; it ends on SIGTERM or SIGINT. SIGUSR1 breaks every connection off.
 
 Sources: RFC 2326 10, RFC 3550 5.1, RFC 6184 5.8, RFC 7798 4.4.3.
 """
@@ -214,14 +214,19 @@ class Play:
 class Connection(asyncio.Protocol):
     """One client's requests."""
 
-    def __init__(self, cameras: dict[str, Camera]) -> None:
-        self._cameras = cameras
+    def __init__(self, cameras: dict[str, Camera], open_: set[asyncio.Transport]) -> None:
+        self._cameras, self._open = cameras, open_
         self._data = b""
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        self._open.add(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        assert self._transport is not None
+        self._open.discard(self._transport)
 
     def data_received(self, data: bytes) -> None:
         self._data += data
@@ -274,13 +279,20 @@ def _camera(number: int, clip: Clip, options: argparse.Namespace) -> Camera:
     return Camera(clip, options.fps, time.monotonic() - number * options.offset_s - within_s)
 
 
+def _break_off(connections: set[asyncio.Transport]) -> None:
+    for transport in tuple(connections):
+        transport.abort()
+
+
 async def serve(options: argparse.Namespace) -> None:
     clips = [read_clip(path) for path in options.clips]
     cameras = {f"cam{n}": _camera(n, clips[n % len(clips)], options) for n in range(options.cameras)}
     loop, ended = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
-    server = await loop.create_server(lambda: Connection(cameras), "127.0.0.1", options.port, backlog=256)
+    connections: set[asyncio.Transport] = set()
+    loop.add_signal_handler(signal.SIGUSR1, _break_off, connections)
+    server = await loop.create_server(lambda: Connection(cameras, connections), "127.0.0.1", options.port, backlog=256)
     port = server.sockets[0].getsockname()[1]
     print(json.dumps({"port": port, "urls": [f"rtsp://127.0.0.1:{port}/{name}" for name in cameras]}), flush=True)
     await ended.wait()

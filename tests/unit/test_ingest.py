@@ -57,8 +57,8 @@ class ScriptedShare(DecodeShare):
         self._answers = list(script)
         self.work: list[DecodeWork] = []
 
-    def granted(self, camera: str, value: float, priority: Priority, now_ns: int) -> bool:
-        return self._answers.pop(0) == "g"
+    def refusal(self, camera: str, value: float, priority: Priority, now_ns: int) -> Cause | None:
+        return None if self._answers.pop(0) == "g" else Cause.OVER_BUDGET
 
     def spent(self, camera: str, cpu_s: float, now_ns: int, work: DecodeWork) -> None:
         self.work.append(work)
@@ -186,6 +186,8 @@ def test_a_grant_in_the_middle_of_a_group_that_was_not_kept_waits_for_a_key_fram
     stream = FakeStream(bench.ledger, 6, keys=(4,))
     bench.run_to_end(bench.pump(FakeSource([stream]), gate=gate, share=ScriptedShare("rrgggg")))
     assert bench.outcomes == {Outcome.SHED: 4, Outcome.FAILED: 2}
+    causes = bench.ledger.snapshot().causes
+    assert causes[Outcome.SHED, Cause.OVER_BUDGET] == causes[Outcome.SHED, Cause.NO_KEY_FRAME] == 2
 
 
 def test_packets_before_the_first_key_frame_are_undecodable() -> None:

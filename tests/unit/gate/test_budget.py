@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from pipelines.gate.budget import DecodeBudget
 from pipelines.gate.budget_cost import DecodeWork, StreamCost
 from pipelines.gate.budget_meter import RateMeter
-from pipelines.gate.budget_terms import BudgetOptions, Grant, Refusal, Refused
-from pipelines.values import Priority
+from pipelines.gate.budget_terms import BudgetOptions, Grant, Refused
+from pipelines.values import Cause, Priority
 
 S = 1_000_000_000
 NORMAL = Priority.NORMAL
@@ -67,7 +67,7 @@ def test_grants_until_it_is_full_then_refuses_with_the_reason() -> None:
 
     answers = [full.want(f"cam{i}", 1.0, NORMAL, 0) for i in range(5)]
 
-    assert answers == [Grant(0.25)] * 4 + [Refused(Refusal.OVER_BUDGET)]
+    assert answers == [Grant(0.25)] * 4 + [Refused(Cause.OVER_BUDGET)]
 
 
 def test_what_is_released_goes_to_who_waits() -> None:
@@ -109,7 +109,7 @@ def test_a_stream_worth_more_takes_the_place_of_one_worth_less() -> None:
     full.want("busy", 2.0, NORMAL, 0)
 
     assert full.rebalance(0) == {"dull"}
-    assert full.want("dull", 1.0, NORMAL, 0) == Refused(Refusal.PUT_BACK)
+    assert full.want("dull", 1.0, NORMAL, 0) == Refused(Cause.PUT_BACK)
     assert isinstance(full.want("busy", 2.0, NORMAL, 0), Grant)
 
 
