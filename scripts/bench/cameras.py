@@ -26,7 +26,7 @@ from app.bench.cameras import add_cameras, add_capacity
 from pipelines.worker.engines.folded import read_card
 from scripts.bench.cameras_clip import CACHE, RECIPE, Clip, clips, detector
 from scripts.bench.cameras_figures import Figures, figures, worst
-from scripts.bench.cameras_run import RunSpec, rtsp_server, run
+from scripts.bench.cameras_run import During, RunSpec, rtsp_server, run, storms
 from scripts.bench.cameras_scene import timelines
 from scripts.bench.cameras_search import largest
 from scripts.bench.peers.run import PEERS, carried
@@ -54,7 +54,8 @@ def run_cameras(arguments: argparse.Namespace) -> int:
     runs, found = [], []
     for repeat in range(arguments.repeats):
         tell(f"run {repeat + 1} of {arguments.repeats}: {arguments.cameras} cameras")
-        one, seen = _measured(_spec(arguments, played, arguments.cameras, arguments.seconds))
+        during = storms(arguments.storm, arguments.seconds) if arguments.storm else None
+        one, seen = _measured(_spec(arguments, played, arguments.cameras, arguments.seconds), during)
         runs.append(one)
         found += seen
     out = worst(runs, found) | _fixed(played)
@@ -107,9 +108,9 @@ def broken(one: Figures) -> list[str]:
     return out
 
 
-def _measured(spec: RunSpec) -> tuple[Figures, list[Any]]:
+def _measured(spec: RunSpec, during: During | None = None) -> tuple[Figures, list[Any]]:
     path, _ = detector()
-    one, found = figures(run(spec, tell), read_card(path).score_threshold)
+    one, found = figures(run(spec, tell, during), read_card(path).score_threshold)
     tell(f"{spec.cameras} cameras: {json.dumps(_short(one))}")
     return one, found
 
@@ -142,7 +143,6 @@ def _spec(arguments: argparse.Namespace, played: Sequence[Clip], cameras: int, s
         tuple(played),
         opens_per_s=arguments.opens_per_s,
         settle_s=arguments.settle,
-        storm_s=getattr(arguments, "storm", None),
         switch_interval_ms=arguments.switch_interval_ms,
         config=config,
     )

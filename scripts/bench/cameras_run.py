@@ -30,6 +30,7 @@ _STOP_S = 30.0
 HEARTBEAT_S = 15.0
 ANALYSE_FPS = 5
 Tell = Callable[[str], None]
+During = Callable[["Running"], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +46,6 @@ class RunSpec:
     settle_s: float = 45.0
     """From the last camera's opening to the measurement: the presence model learns for 30 s."""
     offset_s: float = 1.7
-    storm_s: float | None = None
-    """While it is measured, all connections break at once this often."""
     switch_interval_ms: float | None = None
     config: dict[str, Any] = field(default_factory=dict)
     """Laid over the deployment's configuration."""
@@ -77,6 +76,37 @@ class Run:
     readings: list[Reading]
     thread_cpu_s: dict[str, float]
     """CPU seconds of the product's threads in the window: "pumps", "other"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """The product at work."""
+
+    process: subprocess.Popen[bytes]
+    folder: Path
+    server: int
+    """Process id."""
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass. Raises BenchError where the product ends meanwhile."""
+        try:
+            self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return
+        raise BenchError(f"the product ended by itself with {self.process.returncode}:\n{_tail(self.folder)}")
+
+    def report(self) -> tuple[dict[str, Any], int]:
+        """The product's report of now, and the monotonic ns at which it was asked for."""
+        path = self.folder / "report.json"
+        before = path.stat().st_mtime_ns if path.exists() else 0
+        asked_ns = time.monotonic_ns()
+        self.process.send_signal(signal.SIGUSR1)
+        deadline = time.monotonic() + _WRITE_S
+        while not path.exists() or path.stat().st_mtime_ns == before:
+            if time.monotonic() > deadline or self.process.poll() is not None:
+                raise BenchError(f"the product wrote no report:\n{_tail(self.folder)}")
+            time.sleep(0.01)
+        return json.loads(path.read_text()), asked_ns
 
 
 class BenchError(RuntimeError):
@@ -140,8 +170,25 @@ def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     return out
 
 
-def run(spec: RunSpec, tell: Tell) -> Run:
+def storms(each_s: float, seconds: float) -> During:
+    """All connections break at once, again and again."""
+
+    def during(running: Running) -> None:
+        left_s = seconds
+        while left_s > each_s:
+            running.wait(each_s)
+            os.kill(running.server, signal.SIGUSR1)
+            left_s -= each_s
+        running.wait(left_s)
+
+    return during
+
+
+def run(spec: RunSpec, tell: Tell, during: During | None = None) -> Run:
     """Warm up, measure, stop. Blocks for the warm-up, the measurement and a few seconds.
+
+    Args:
+        during: What happens while it is measured; nothing for `spec.seconds`.
 
     Raises:
         BenchError: the server or the product did not start, or ended by itself.
@@ -153,15 +200,16 @@ def run(spec: RunSpec, tell: Tell) -> Run:
         folder = Path(name)
         (folder / "framegate.yaml").write_text(yaml.safe_dump(deployment(spec, urls, folder)))
         with _product(spec, folder) as product:
-            _wait(product, spec.warm_up_s, folder)
+            running = Running(product, folder, server)
+            running.wait(spec.warm_up_s)
             tell(f"{spec.cameras} cameras, warm after {spec.warm_up_s:.0f} s; measuring for {spec.seconds:g} s")
             pids = {"dpu": [product.pid], "worker": children(product.pid), "server": [server], "bench": [os.getpid()]}
-            first, first_ns = _report(product, folder)
+            first, first_ns = running.report()
             threads = _threads(product.pid)
             with Sampler(pids) as sampler:
-                _measure(product, spec, server, folder)
+                during(running) if during else running.wait(spec.seconds)
             used = {thread: cpu_s - threads.get(thread, 0.0) for thread, cpu_s in _threads(product.pid).items()}
-            last, last_ns = _report(product, folder)
+            last, last_ns = running.report()
         return _read(spec, folder, (first_ns, last_ns), (first, last), sampler.readings, used)
 
 
@@ -182,24 +230,6 @@ def _product(spec: RunSpec, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
         raise BenchError(f"the product ended with {process.returncode}:\n{_tail(folder)}")
 
 
-def _wait(process: subprocess.Popen[bytes], seconds: float, folder: Path) -> None:
-    try:
-        process.wait(seconds)
-    except subprocess.TimeoutExpired:
-        return
-    raise BenchError(f"the product ended by itself with {process.returncode}:\n{_tail(folder)}")
-
-
-def _measure(product: subprocess.Popen[bytes], spec: RunSpec, server: int, folder: Path) -> None:
-    """Let so much time pass, with its storms."""
-    left_s = spec.seconds
-    while spec.storm_s is not None and left_s > spec.storm_s:
-        _wait(product, spec.storm_s, folder)
-        os.kill(server, signal.SIGUSR1)
-        left_s -= spec.storm_s
-    _wait(product, left_s, folder)
-
-
 def _tail(folder: Path) -> str:
     return (folder / "log.jsonl").read_text(errors="replace")[-3000:]
 
@@ -213,20 +243,6 @@ def _end(process: subprocess.Popen[Any]) -> None:
         process.wait()
     if process.stdout is not None:
         process.stdout.close()
-
-
-def _report(process: subprocess.Popen[bytes], folder: Path) -> tuple[dict[str, Any], int]:
-    """The product's report of now, and the monotonic ns at which it was asked for."""
-    path = folder / "report.json"
-    before = path.stat().st_mtime_ns if path.exists() else 0
-    asked_ns = time.monotonic_ns()
-    process.send_signal(signal.SIGUSR1)
-    deadline = time.monotonic() + _WRITE_S
-    while not path.exists() or path.stat().st_mtime_ns == before:
-        if time.monotonic() > deadline or process.poll() is not None:
-            raise BenchError(f"the product wrote no report:\n{_tail(folder)}")
-        time.sleep(0.01)
-    return json.loads(path.read_text()), asked_ns
 
 
 def _threads(pid: int) -> dict[int, float]:
