@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf
 
 from pipelines.contracts import GateSetting, GateStatistics
 from pipelines.gate.bitstream import PacketReader
@@ -29,6 +30,8 @@ class PacketGate:
         self._reader = PacketReader("")
         self._score = 0.0
         self._key_ns = 0
+        self._group_s = inf
+        """Between the last two key frames."""
         self._behind_s = 0.0
         self._reason = ""
         """Why this stream cannot be gated now: its decoder starts anywhere, as some of these have no key frames."""
@@ -42,6 +45,7 @@ class PacketGate:
         self._reader = PacketReader(info.codec, info.extradata)
         self._scorer.restart()
         self._gop.clear()
+        self._group_s = inf
         self._sleep.restart()
 
     def admit(self, packet: Packet) -> Action:
@@ -51,6 +55,7 @@ class PacketGate:
         self._score = self._scorer.update(facts, time_ns)
         self._gop.add(packet, facts.is_key)
         if facts.is_key:
+            self._group_s = (time_ns - self._key_ns) / 1e9
             self._key_ns = time_ns
         self._reason = self._scorer.ungateable(time_ns)
         if not self._reason and not self._scorer.ready(time_ns):
@@ -58,7 +63,10 @@ class PacketGate:
         if self._opened:
             self._reason = "the audit found that this gate misses too much"
         self._behind_s = max(0, time_ns - self._key_ns) / 1e9
-        return self._sleep.admit(self._score, facts.is_key, self._gop.whole, self._reason, time_ns, self._behind_s)
+        key_in_s = self._group_s - self._behind_s
+        return self._sleep.admit(
+            self._score, facts.is_key, self._gop.whole, self._reason, time_ns, self._behind_s, key_in_s
+        )
 
     @property
     def score(self) -> float:

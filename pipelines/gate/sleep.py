@@ -7,6 +7,8 @@
 | awake  | the hold is over                                 | SLEEP  | asleep |
 | asleep | score at or above what waking asks, or a trigger | DECODE | awake  |
 | asleep | the same, but the kept group is not whole        | SLEEP  | waking |
+| asleep | score, but a key frame comes before the catch-up | SLEEP  | waking |
+|        | would be done                                    |        |        |
 | waking | the kept group is whole: a key frame came        | DECODE | awake  |
 | waking | any other                                        | SLEEP  | waking |
 | asleep | a key frame, and the heartbeat is due            | GLANCE | asleep |
@@ -22,6 +24,7 @@ at the end of a long group there are seconds. `threshold` is for one second of c
 from __future__ import annotations
 
 from enum import StrEnum
+from math import inf
 
 from pydantic import BaseModel, Field
 
@@ -54,6 +57,10 @@ _KEY_FRAME_S = 1 / 3
 """A key frame costs about as much as so much of the stream."""
 _MOST_COST = 4.0
 """Of a second's catch-up: longer groups ask for no more."""
+_CATCH_UP_SHARE = 0.1
+"""A decoder takes about so much of the time that it has to catch up with."""
+_MOST_WAIT_S = 0.3
+"""For the key frame that makes a catch-up needless."""
 _STAY = 0.7
 """Share of the threshold above which a camera does not fall asleep."""
 
@@ -108,7 +115,14 @@ class SleepGate:
             self._state = Gate.WAKING
 
     def admit(
-        self, score: float, is_key: bool, whole: bool, ungateable: str, now_ns: int, behind_s: float = 1.0
+        self,
+        score: float,
+        is_key: bool,
+        whole: bool,
+        ungateable: str,
+        now_ns: int,
+        behind_s: float = 1.0,
+        key_in_s: float = inf,
     ) -> Action:
         """Decide for one packet.
 
@@ -119,13 +133,15 @@ class SleepGate:
             ungateable: Why this stream must be decoded whatever the score says; empty: it need not.
             now_ns: Of the packet.
             behind_s: Since the last key frame: what a decoder would have to catch up with.
+            key_in_s: Until the next one, if they keep coming as they did; not above 0: it is overdue.
         """
         self._reason = ungateable
         wanted = bool(ungateable) or now_ns < self._trigger_until_ns
         if self._state is Gate.AWAKE:
             return self._awake(wanted, score, now_ns)
         if wanted or self._state is Gate.WAKING or score >= self.asks(behind_s):
-            if whole:
+            near = 0 < key_in_s <= min(_CATCH_UP_SHARE * behind_s, _MOST_WAIT_S)
+            if whole and (wanted or not near):
                 return self._wake(now_ns)
             self._state = Gate.WAKING
             return Action.SLEEP

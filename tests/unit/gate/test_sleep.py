@@ -117,3 +117,28 @@ def test_a_new_connection_starts_awake() -> None:
     gate = asleep()
     gate.restart()
     assert admit(gate, 100) is Action.DECODE
+
+
+def test_a_key_frame_that_comes_before_the_catch_up_would_be_done_is_waited_for() -> None:
+    gate = asleep()
+    assert gate.admit(99, False, True, "", 5 * S, behind_s=1.88, key_in_s=0.12) is Action.SLEEP
+    assert gate.state is Gate.WAKING
+    assert gate.admit(0, False, True, "", int(5.04 * S), behind_s=1.92, key_in_s=0.08) is Action.SLEEP
+    assert gate.admit(0, True, True, "", int(5.12 * S), behind_s=0.0, key_in_s=2.0) is Action.DECODE
+
+
+def test_a_key_frame_that_is_overdue_is_not_waited_for() -> None:
+    gate = asleep()
+    assert gate.admit(99, False, True, "", 5 * S, behind_s=1.96, key_in_s=0.04) is Action.SLEEP
+    assert gate.admit(0, False, True, "", int(5.04 * S), behind_s=2.0, key_in_s=0.0) is Action.DECODE
+
+
+def test_of_a_long_group_no_more_than_a_third_of_a_second_is_waited_for() -> None:
+    assert asleep().admit(99, False, True, "", 5 * S, behind_s=9.6, key_in_s=0.4) is Action.DECODE
+    assert asleep().admit(99, False, True, "", 5 * S, behind_s=9.7, key_in_s=0.28) is Action.SLEEP
+
+
+def test_who_is_woken_from_outside_does_not_wait_for_a_key_frame() -> None:
+    gate = asleep()
+    gate.trigger(6 * S)
+    assert gate.admit(0, False, True, "", 5 * S, behind_s=1.9, key_in_s=0.1) is Action.DECODE
