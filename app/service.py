@@ -21,7 +21,7 @@ from app.observe.notify import Notifier
 from app.observe.report import build_report, write_report
 from pipelines.errors import ConfigError
 
-_SWITCH_S = 0.0005
+_SWITCH_S = 0.002
 """After which a thread in Python makes room: at Python's own 5 ms, cameras that are awake wait for those that sleep."""
 
 

@@ -105,12 +105,13 @@ class StreamInfo:
     """Parameter sets as the demuxer has them: Annex B, avcC or hvcC."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@quick_value(eq=False)
 class Packet:
     """One demuxed video packet, not decoded. `sequence` numbers it in its camera's ledger.
 
-    `handle` is the demuxer's own object, opaque to all but the decoder of the same source; it supports the buffer
-    protocol (`memoryview(packet.handle)` is the payload without a copy).
+    `handle` is the demuxer's own object or, where there is none, the bytes: most are never decoded, and an object of
+    FFmpeg's costs a copy and the interpreter lock twice. Either supports the buffer protocol, and
+    `memoryview(packet.handle)` is the payload without a copy; beyond that only the decoder of the same source knows it.
     """
 
     sequence: int

@@ -64,9 +64,6 @@ def _shared(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--settle", type=float, default=45, metavar="S", help="from the last opening to the measurement (default 45)"
     )
-    parser.add_argument(
-        "--switch-interval-ms", type=float, metavar="MS", help="Python's switch interval (default: its own)"
-    )
 
 
 def _bench() -> ModuleType:

@@ -18,7 +18,7 @@ class BudgetOptions(BaseModel, frozen=True, extra="forbid"):
         description="What all decoding may take, cores (CPU s per s); 0: what the machine has left (see spare_share).",
     )
     spare_share: float = Field(
-        0.15,
+        0.10,
         ge=0,
         le=0.5,
         description="With cores 0: this share of the machine stays idle, whatever else runs; cameras are shed instead. "

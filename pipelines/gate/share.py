@@ -32,7 +32,7 @@ class DecodeShare:
             options = options.model_copy(update={"cores": self._spare.cores})
         self._lock = threading.Lock()
         self._budget = DecodeBudget(options)
-        self._permits = Permits(cpus)
+        self._permits = Permits(max(1, cpus - 1))
 
     def refusal(self, camera: str, value: float, priority: Priority, now_ns: int) -> Cause | None:
         """Why this camera may not decode now, and its packets are `shed`; None: it may. Ask at every packet while it is

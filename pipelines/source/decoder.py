@@ -93,9 +93,8 @@ class AvDecoder:
         """Give one packet. Returns what came out, in presentation order, and what never will."""
         self._packets += 1
         self._inside[packet.sequence] = packet
-        packet.handle.opaque = _Tag(packet.sequence)
         try:
-            pictures = self._context().decode(packet.handle)
+            pictures = self._context().decode(_tagged(packet))
         except av.FFmpegError:
             return [self._give_up(packet, Cause.CORRUPT), *self._overtaken(None)]
         out = self._collect(pictures)
@@ -131,7 +130,8 @@ class AvDecoder:
         newest_ns: int | None = None
         for picture in pictures:
             tag = picture.opaque
-            packet = self._inside.get(tag.sequence) if isinstance(tag, _Tag) else None
+            sequence = tag.sequence if isinstance(tag, _Tag) else picture.pts
+            packet = None if sequence is None else self._inside.get(sequence)
             if packet is None:
                 continue  # a second picture of one packet, or one already given up: it has had its outcome
             if picture.interlaced_frame:
@@ -184,8 +184,25 @@ class AvDecoder:
         return only_parameter_sets(self._name, bytes(packet.handle), self._extradata)
 
 
+def _tagged(packet: Packet) -> av.Packet[av.VideoStream]:
+    """FFmpeg's packet, of which a picture can tell that it is made of it.
+
+    Where we make it, its pts is the sequence: objects that FFmpeg holds for us would be freed in the midst of decoding,
+    each with the interpreter lock.
+    """
+    if not isinstance(packet.handle, bytearray):
+        packet.handle.opaque = _Tag(packet.sequence)
+        return cast("av.Packet[av.VideoStream]", packet.handle)
+    made = cast("av.Packet[av.VideoStream]", av.Packet(len(packet.handle)))  # with room for reading over its end
+    memoryview(made)[:] = packet.handle
+    made.pts = packet.sequence
+    return made
+
+
 def _shown(packet: Packet) -> int | None:
     """FFmpeg's own pts: `pts_ns` may have been made up from the order of the packets where the stream has none."""
+    if isinstance(packet.handle, bytearray):
+        return packet.pts_ns
     return to_ns(packet.handle.pts, packet.handle.time_base)
 
 

@@ -7,7 +7,6 @@ import math
 import ssl
 import time
 from collections import deque
-from fractions import Fraction
 from typing import cast
 
 import av
@@ -64,7 +63,6 @@ class TcpStream:
         self._gather_s = gather_s
         self._now = now
         self._info = StreamInfo(video.codec, 0, 0, video.fps, video.parameter_sets)
-        self._time_base = Fraction(1, video.clock_hz)
         self._tick_ns = 1_000_000_000 / video.clock_hz
         self._rtp = Depacketizer(video.codec, video.payload_type)
         self._units: deque[AccessUnit] = deque()
@@ -148,13 +146,9 @@ class TcpStream:
         self._units.extend(self._rtp.push_all(data, spans))
 
     def _packet(self, unit: AccessUnit) -> Packet:
-        pts = self._unwrapper.unwrap(unit.rtp_time)
-        pts_ns = round(pts * self._tick_ns)
-        handle = cast("av.Packet[av.VideoStream]", av.Packet(cast(bytes, unit.data)))  # any buffer: it is copied
-        handle.pts = pts
-        handle.time_base = self._time_base
+        pts_ns = round(self._unwrapper.unwrap(unit.rtp_time) * self._tick_ns)
         arrival_ns = self._arrival(pts_ns, unit.held)
-        return Packet(self._ledger.enter(), len(unit.data), unit.is_key, pts_ns, arrival_ns, handle)
+        return Packet(self._ledger.enter(), len(unit.data), unit.is_key, pts_ns, arrival_ns, unit.data)
 
     def _arrival(self, pts_ns: int, held: bool) -> int:
         """When the packet was complete on this machine; one that was held came with its successor, a frame later."""

@@ -143,7 +143,6 @@ def _spec(arguments: argparse.Namespace, played: Sequence[Clip], cameras: int, s
         tuple(played),
         opens_per_s=arguments.opens_per_s,
         settle_s=arguments.settle,
-        switch_interval_ms=arguments.switch_interval_ms,
         config=config,
     )
 

@@ -1,6 +1,6 @@
 """`framegate run` with the truth noted beside it, for the capacity bench.
 
-    python -m scripts.bench.cameras_product --truth FILE [--switch-interval-ms MS] run CONFIG --report FILE
+    python -m scripts.bench.cameras_product --truth FILE run CONFIG --report FILE
 
 The product is untouched: the seam is `pipelines.build._source`, whose streams are wrapped before the cameras are made.
 Noted are each key frame (its number in the clip, when it was sent, when it was read, the thread's CPU time so far) and
@@ -127,10 +127,7 @@ def tap(original: Callable[..., Source], seen: dict[str, Notes]) -> Callable[...
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--truth", type=Path, required=True, help="where the notes go at exit")
-    parser.add_argument("--switch-interval-ms", type=float, help="Python's own is 5")
     given, rest = parser.parse_known_args()
-    if given.switch_interval_ms is not None:
-        sys.setswitchinterval(given.switch_interval_ms / 1e3)
     seen: dict[str, Notes] = {}
     build._source = tap(build._source, seen)
     try:

@@ -46,7 +46,6 @@ class RunSpec:
     settle_s: float = 45.0
     """From the last camera's opening to the measurement: the presence model learns for 30 s."""
     offset_s: float = 1.7
-    switch_interval_ms: float | None = None
     config: dict[str, Any] = field(default_factory=dict)
     """Laid over the deployment's configuration."""
 
@@ -216,8 +215,6 @@ def run(spec: RunSpec, tell: Tell, during: During | None = None) -> Run:
 @contextmanager
 def _product(spec: RunSpec, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     truth = ["--truth", str(folder / "truth.json")]
-    if spec.switch_interval_ms is not None:
-        truth += ["--switch-interval-ms", str(spec.switch_interval_ms)]
     product = ["run", str(folder / "framegate.yaml"), "--report", str(folder / "report.json")]
     command = [sys.executable, "-m", "scripts.bench.cameras_product", *truth, *product]
     with (folder / "log.jsonl").open("wb") as log:
