@@ -58,7 +58,7 @@ def run_cameras(arguments: argparse.Namespace) -> int:
         one, seen = _measured(_spec(arguments, played, arguments.cameras, arguments.seconds), during)
         runs.append(one)
         found += seen
-    out = worst(runs, found) | _fixed(played)
+    out = worst(runs, found) | _fixed(played) | {"codec": arguments.codec, "storm_s": arguments.storm}
     out["peers"] = _peers(played) if arguments.peers else {}
     if arguments.repeats > 1:
         out["runs"] = runs

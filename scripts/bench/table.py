@@ -85,8 +85,11 @@ def recall(figures: Figures) -> Iterator[tuple[str, str]]:
 
 def cameras(figures: Figures) -> Iterator[tuple[str, str]]:
     """framegate bench cameras"""
+    storm = f", all connections broken each {figures['storm_s']:g} s" if figures.get("storm_s") else ""
+    codec = {"h264": "H.264", "hevc": "H.265"}[figures["codec"]]
     run = (
-        f"{figures['cameras']} cameras of 1080p25 at {figures['bits_per_s'] / 1e6:.1f} Mb/s, {figures['seconds']:.0f} s"
+        f"{figures['cameras']} cameras of 1080p25, {codec} at {figures['bits_per_s'] / 1e6:.1f} Mb/s{storm}, "
+        f"{figures['seconds']:.0f} s"
     )
     yield f"{run}: carried", f"{figures['carried']} of {figures['cameras']}"
     result, wake = figures["result_ms"], figures["wake_ms"]
@@ -104,7 +107,18 @@ def cameras(figures: Figures) -> Iterator[tuple[str, str]]:
         (f"{figures['cores']:.2f}, {figures['server_cpu']:.2f}, {figures['headroom']:.0%}"),
     )
     for name, peer in figures["peers"].items():
-        yield f"the same run: cameras carried by {name}", str(peer.get("carried") or peer.get("skipped"))
+        yield f"the same run: cameras carried by {name}", str(peer)
+
+
+def overload(figures: Figures) -> Iterator[tuple[str, str]]:
+    """scripts/bench/overload.py"""
+    awake = figures["all"]
+    shares = " / ".join(f"{awake['shed_share'][name]:.0%}" for name in ("high", "normal", "low"))
+    yield f"all of {figures['cameras']} cameras awake at once: shed of high / normal / low priority", shares
+    yield (
+        "the same: most that reading lagged; answers p80; from the end until nothing was shed",
+        f"{awake['lag_ms']['p100']:.0f} ms; {awake['result_ms']['p80']:.0f} ms; {figures['recovery_s']} s",
+    )
 
 
 def batcher(figures: Figures) -> Iterator[tuple[str, str]]:
@@ -137,6 +151,7 @@ ROWS: dict[str, Callable[[Figures], Iterator[tuple[str, str]]]] = {
     "recall": recall,
     "batcher": batcher,
     "cameras": cameras,
+    "overload": overload,
 }
 
 
