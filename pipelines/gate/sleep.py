@@ -83,7 +83,7 @@ class SleepGate:
         self._heartbeat_ns = int(options.heartbeat_s * 1e9)
         self._state = Gate.AWAKE
         self._awake_until_ns: int | None = None
-        self._glanced_ns = 0
+        self._glanced_ns = self._now_ns = 0
         self._trigger_until_ns = 0
         self._saw = False
         self._wakes = self._false_wakes = self._glances = 0
@@ -111,7 +111,7 @@ class SleepGate:
         """Motion and presence saw something, or an episode is alive: stay awake for the hold."""
         self._saw = True
         self._awake_until_ns = max(self._awake_until_ns or 0, now_ns + self._hold_ns)
-        if self._state is Gate.ASLEEP:  # in the glance of a heartbeat
+        if self._state is Gate.ASLEEP and self._awake_until_ns > self._now_ns:  # in the glance of a heartbeat
             self._state = Gate.WAKING
 
     def admit(
@@ -135,7 +135,7 @@ class SleepGate:
             behind_s: Since the last key frame: what a decoder would have to catch up with.
             key_in_s: Until the next one, if they keep coming as they did; not above 0: it is overdue.
         """
-        self._reason = ungateable
+        self._reason, self._now_ns = ungateable, now_ns
         wanted = bool(ungateable) or now_ns < self._trigger_until_ns
         if self._state is Gate.AWAKE:
             return self._awake(wanted, score, now_ns)

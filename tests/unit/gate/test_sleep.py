@@ -142,3 +142,11 @@ def test_who_is_woken_from_outside_does_not_wait_for_a_key_frame() -> None:
     gate = asleep()
     gate.trigger(6 * S)
     assert gate.admit(0, False, True, "", 5 * S, behind_s=1.9, key_in_s=0.1) is Action.DECODE
+
+
+def test_what_a_decoder_gives_out_late_does_not_wake_again() -> None:
+    gate = asleep()
+    gate.seen(int(0.9 * S))
+    assert gate.state is Gate.ASLEEP
+    gate.seen(int(3.9 * S))
+    assert gate.state is Gate.WAKING
