@@ -23,8 +23,9 @@ from pipelines.gate.share import DecodeShare
 from pipelines.values import Action, Cause, Frame, Outcome, Packet, Priority, Undecodable
 
 _NEVER_NS = 1 << 62
-_LEAST_VALUE = 0.1
-"""Worth of decoding a camera whose packets say nothing: somebody wants it all the same."""
+_LEAST_VALUE = 2.0
+"""Worth of decoding a camera whose packets say nothing: somebody wants it all the same. A score below it is noise,
+which must not put one camera back for another."""
 
 
 class Sign(Enum):
