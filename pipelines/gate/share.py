@@ -18,7 +18,6 @@ from pipelines.gate.permit import Permits, PermitStatistics
 from pipelines.values import Cause, Priority
 
 _STAT = Path("/proc/stat")
-_MOST_WAIT_S = 0.5
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
@@ -58,9 +57,8 @@ class DecodeShare:
             self._budget.forget(camera)
 
     def permit(self, camera: str, arrival_ns: int) -> AbstractContextManager[bool]:
-        """Blocks until it is this camera's turn to catch up, the earliest arrival first, but not for long: its packets
-        wait in the socket meanwhile. False: it was aborted, or did not get its turn in time."""
-        return self._permits.hold(camera, arrival_ns, _MOST_WAIT_S)
+        """Blocks until this camera may catch up, the earliest arrival first. False: it was aborted."""
+        return self._permits.hold(camera, arrival_ns)
 
     def abort(self, camera: str) -> None:
         """It stops: let its thread wait for no permit. Only what waits now."""

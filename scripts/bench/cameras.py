@@ -60,6 +60,8 @@ def run_cameras(arguments: argparse.Namespace) -> int:
         found += seen
     out = worst(runs, found) | _fixed(played) | {"codec": arguments.codec, "storm_s": arguments.storm}
     out["peers"] = _peers(played) if arguments.peers else {}
+    if arguments.storm:  # a camera goes on at another picture than where it broke off: its events cannot be told
+        out = {name: value for name, value in out.items() if not name.startswith(("event", "found", "missed"))}
     if arguments.repeats > 1:
         out["runs"] = runs
     _finish("cameras", arguments, out)

@@ -91,6 +91,11 @@ def cameras(figures: Figures) -> Iterator[tuple[str, str]]:
         f"{figures['cameras']} cameras of 1080p25, {codec} at {figures['bits_per_s'] / 1e6:.1f} Mb/s{storm}, "
         f"{figures['seconds']:.0f} s"
     )
+    if storm:
+        medians = figures["medians_of_tenths"]
+        flat = ", ".join(f"{name} {values[0]:g} / {values[-1]:g}" for name, values in medians.items())
+        yield f"{run}: imbalance; medians of the first and the last tenth", f"{figures['imbalance']}; {flat}"
+        return
     yield f"{run}: carried", f"{figures['carried']} of {figures['cameras']}"
     result, wake = figures["result_ms"], figures["wake_ms"]
     yield (
@@ -117,8 +122,12 @@ def overload(figures: Figures) -> Iterator[tuple[str, str]]:
     yield f"all of {figures['cameras']} cameras awake at once: shed of high / normal / low priority", shares
     yield (
         "the same: most that reading lagged; answers p80; from the end until nothing was shed",
-        f"{awake['lag_ms']['p100']:.0f} ms; {awake['result_ms']['p80']:.0f} ms; {figures['recovery_s']} s",
+        f"{awake['lag_ms']['p100']:.0f} ms; {awake['result_ms']['p80']:.0f} ms; {_seconds(figures['recovery_s'])}",
     )
+
+
+def _seconds(value: float | None) -> str:
+    return "not while it was watched" if value is None else f"{value:g} s"
 
 
 def batcher(figures: Figures) -> Iterator[tuple[str, str]]:
@@ -156,10 +165,16 @@ ROWS: dict[str, Callable[[Figures], Iterator[tuple[str, str]]]] = {
 
 
 def newest(name: str) -> list[dict[str, Any]]:
-    """The lines of a bench's last commit, in order."""
+    """The lines of a bench's last commit, in order; of the capacity bench the last of each kind of run."""
     path = RESULTS / f"{name}.jsonl"
     lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    if name == "cameras":
+        return list({_kind(line["figures"]): line for line in lines if "codec" in line["figures"]}.values())
     return [line for line in lines if _commit(line) == _commit(lines[-1])]
+
+
+def _kind(figures: Figures) -> tuple[object, ...]:
+    return figures.get("codec"), figures.get("storm_s")
 
 
 def _commit(line: dict[str, Any]) -> str:
