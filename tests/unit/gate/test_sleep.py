@@ -145,8 +145,8 @@ def test_who_is_woken_from_outside_does_not_wait_for_a_key_frame() -> None:
 
 
 def test_what_a_decoder_gives_out_late_does_not_wake_again() -> None:
-    gate = asleep()
-    gate.seen(int(0.9 * S))
-    assert gate.state is Gate.ASLEEP
-    gate.seen(int(3.9 * S))
-    assert gate.state is Gate.WAKING
+    late, fresh = asleep(), asleep()
+    late.seen(int(0.9 * S))
+    assert late.state is Gate.ASLEEP
+    fresh.seen(int(3.9 * S))
+    assert fresh.state is Gate.WAKING
