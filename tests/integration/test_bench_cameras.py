@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from scripts.bench.cameras_clip import Clip, clips
 from scripts.bench.cameras_figures import figures, worst
 from scripts.bench.cameras_run import Run, RunSpec, camera_id, rtsp_server, run
 from scripts.bench.cameras_scene import timelines as sources
-from scripts.bench.peers.run import PEERS, attempt
+from scripts.bench.peers.run import PEERS, Peer, attempt
 from scripts.bench.scenes.encoding import Recipe
 
 CONTRACT = {
@@ -68,14 +70,14 @@ def test_a_detection_is_near_an_event_of_its_timeline(done: Run) -> None:
 
 
 @pytest.mark.parametrize("peer", PEERS, ids=[peer.name for peer in PEERS])
-def test_peers_count_frames(peer: object, timelines: list[Clip], monkeypatch: pytest.MonkeyPatch, done: Run) -> None:
-    from scripts.bench.peers import run as peers
-
-    one = next(each for each in PEERS if each is peer)
-    command, missing = one.command()
+def test_peers_count_frames(peer: Peer, timelines: list[Clip]) -> None:
+    command, missing = peer.command()
     if missing:
         pytest.skip(missing)
-    monkeypatch.setattr(peers, "_SETTLE_S", 4.0)
-    monkeypatch.setattr(peers, "_MEASURE_S", 3.0)
     with rtsp_server(timelines, 1, 0.0) as (urls, server):
-        assert attempt([*command, *urls], server, 25)["worst_share"] > 0.3
+        assert attempt([*command, *urls], server, 25, settle_s=0.0, measure_s=4.0)["worst_share"] > 0
+
+
+def test_a_peer_that_ends_by_itself_is_an_error(timelines: list[Clip]) -> None:
+    with rtsp_server(timelines, 1, 0.0) as (_, server), pytest.raises(RuntimeError, match="ended by itself with 3"):
+        attempt([sys.executable, "-c", "raise SystemExit(3)"], server, 25)

@@ -23,10 +23,10 @@ ROOT = Path(__file__).parents[3]
 SYSTEM_PYTHON = os.environ.get("FRAMEGATE_SYSTEM_PYTHON", "/usr/bin/python3")
 """The distribution's own: GStreamer's bindings belong to it."""
 SHARE = 0.98
-_SETTLE_S = 8.0
-_MEASURE_S = 14.0
+_START_S = 30.0
 _STOP_S = 10.0
 Tell = Callable[[str], None]
+Try = dict[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,27 +68,29 @@ def carried(peer: Peer, urls: Sequence[str], server: int, fps: float, tell: Tell
     command, missing = peer.command()
     if missing:
         return {"carried": None, "skipped": missing}
-    tries: dict[int, dict[str, Any]] = {}
+    tries: dict[int, Try] = {}
 
     def fits(n: int) -> bool:
         tries[n] = attempt([*command, *urls[:n]], server, fps)
         tell(f"{peer.name}: {n} cameras, worst {tries[n]['worst_share']:.0%} of {fps:g} fps")
-        return bool(tries[n]["worst_share"] >= SHARE)
+        return tries[n]["worst_share"] >= SHARE
 
     most = largest(fits, 1, min(peer.most, len(urls)), min(peer.guess, len(urls)))
     return {"carried": most, "tries": {str(n): tries[n] for n in sorted(tries)}}
 
 
-def attempt(command: Sequence[str], server: int, fps: float) -> dict[str, Any]:
-    """Run it for a while: the worst camera's share of its frames, and what the machine did."""
+def attempt(command: Sequence[str], server: int, fps: float, settle_s: float = 8.0, measure_s: float = 14.0) -> Try:
+    """Run it for a while: the worst camera's share of its frames, and what the machine did.
+
+    It settles from the moment every camera has given a frame; one that gives none for `_START_S` has a share of 0.
+    """
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    lines: list[str] = []
-    reader = threading.Thread(target=lambda: lines.extend(process.stdout or ()), daemon=True)
-    reader.start()
+    lines = _Lines(process)
     try:
-        _sleep(process, _SETTLE_S)
-        first, begun = read({"server": [server]}), len(lines)
-        _sleep(process, _MEASURE_S)
+        lines.wait(_START_S, lambda line: min(line["frames"]) > 0)
+        lines.wait(settle_s)
+        first, begun = read({"server": [server]}), len(lines.got)
+        lines.wait(measure_s)
         last = read({"server": [server]})
     finally:
         process.terminate()
@@ -97,16 +99,47 @@ def attempt(command: Sequence[str], server: int, fps: float) -> dict[str, Any]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        reader.join()
-        if process.stdout is not None:
-            process.stdout.close()
-    shares = worst_share([json.loads(line) for line in lines[max(0, begun - 1) :]], fps)
+        lines.close()
     spent = used(first, last)
     return {
-        "worst_share": round(shares, 4),
+        "worst_share": round(worst_share(lines.got[max(0, begun - 1) :], fps), 4),
         "headroom": round(spent.headroom, 3),
         "server_cpu": round(spent.cores["server"], 3),
     }
+
+
+class _Lines:
+    """What a peer has printed so far, read by a thread of its own."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.got: list[dict[str, Any]] = []
+        self._process = process
+        self._news = threading.Condition()
+        self._ended = False
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def wait(self, seconds: float, wanted: Callable[[dict[str, Any]], bool] = lambda line: False) -> None:
+        """Until a line is as wanted, or the time is over. Raises RuntimeError where the peer has ended by itself."""
+        seen = len(self.got)
+        with self._news:
+            self._news.wait_for(lambda: self._ended or any(map(wanted, self.got[seen:])), seconds)
+        if self._ended:
+            raise RuntimeError(f"the peer ended by itself with {self._process.wait()}")
+
+    def close(self) -> None:
+        self._reader.join()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+
+    def _read(self) -> None:
+        for line in self._process.stdout or ():
+            with self._news:
+                self.got.append(json.loads(line))
+                self._news.notify()
+        with self._news:
+            self._ended = True
+            self._news.notify()
 
 
 def worst_share(lines: Sequence[dict[str, Any]], fps: float) -> float:
@@ -116,11 +149,3 @@ def worst_share(lines: Sequence[dict[str, Any]], fps: float) -> float:
     seconds = (lines[-1]["at_ns"] - lines[0]["at_ns"]) / 1e9
     got = [b - a for a, b in zip(lines[0]["frames"], lines[-1]["frames"], strict=True)]
     return float(min(got, default=0) / (seconds * fps))
-
-
-def _sleep(process: subprocess.Popen[str], seconds: float) -> None:
-    try:
-        process.wait(seconds)
-    except subprocess.TimeoutExpired:
-        return
-    raise RuntimeError(f"the peer ended by itself with {process.returncode}")
