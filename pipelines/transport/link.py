@@ -105,11 +105,13 @@ class Link(Generic[SessionT]):
     async def run(self) -> None:
         """Keep a lane to the worker, attaching again with a short back-off, until cancelled or drained.
 
+        A lane that had lasted is followed by the next at once: the worker may only have changed its model.
         Raises only what `events` raises; over gRPC, in a group.
         """
+        loop = asyncio.get_running_loop()
         backoff_s = self._options.connect_backoff_s
         while not self._draining:
-            attaches = self._attaches
+            attaches, began_s = self._attaches, loop.time()
             try:
                 await self._attach_and_carry()
             except LaneError as error:
@@ -117,6 +119,8 @@ class Link(Generic[SessionT]):
                 self._reason = str(error)
             if self._attaches > attaches:
                 backoff_s = self._options.connect_backoff_s
+                if loop.time() - began_s > self._options.connect_backoff_max_s:
+                    continue
             if not self._draining:
                 await asyncio.sleep(backoff_s)
                 backoff_s = min(2 * backoff_s, self._options.connect_backoff_max_s)

@@ -40,8 +40,8 @@ class LaneOptions(BaseModel, frozen=True, extra="forbid"):
     connect_backoff_s: float = Field(
         default=0.01,
         gt=0,
-        description="First pause before the worker is tried again, also when it changed its model; doubles with each "
-        "failure (seconds).",
+        description="First pause before a worker that cannot be reached is tried again; doubles with each failure. "
+        "After a lane that had lasted there is none (seconds).",
     )
     connect_backoff_max_s: float = Field(default=1.0, gt=0, description="Longest such pause (seconds).")
     attach_timeout_s: float = Field(

@@ -129,6 +129,8 @@ class _Session:
                 answer = self.writer.answered(slot, generation)
                 if answer is not None:
                     self._events.answered(answer)
+            if self._retiring and self.writer.used == 0:
+                self._news.set()
         elif kind == Kind.DRAIN:
             self._retire("the worker is draining")
         elif kind != Kind.PONG:

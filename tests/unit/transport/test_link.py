@@ -52,8 +52,10 @@ class FakeCarrier:
 
 
 @asynccontextmanager
-async def linked(*carriers: FakeCarrier | NoCarrier) -> AsyncIterator[Link[FakeSession]]:
-    link: Link[FakeSession] = Link(carriers, OPTIONS, Recorder())
+async def linked(
+    *carriers: FakeCarrier | NoCarrier, options: LaneOptions = OPTIONS
+) -> AsyncIterator[Link[FakeSession]]:
+    link: Link[FakeSession] = Link(carriers, options, Recorder())
     task = asyncio.create_task(link.run())
     try:
         yield link
@@ -93,6 +95,23 @@ async def test_it_is_chosen_anew_when_a_lane_ends() -> None:
         told = link.statistics()
         assert (told.carrier, told.attaches, told.losses) == ("shm", 2, 1)
         assert told.reason == "the server is draining"
+
+
+async def test_only_a_lane_that_had_lasted_is_followed_at_once() -> None:
+    """A worker that changed its model is back at once; one that ends each lane at once would keep both sides busy."""
+    shm, loop = FakeCarrier("shm"), asyncio.get_running_loop()
+    async with linked(shm, options=OPTIONS.model_copy(update={"connect_backoff_s": 60.0})) as link:
+        await until(lambda: link.writer)
+        lasted_s = loop.time() + OPTIONS.connect_backoff_max_s
+        await until(lambda: loop.time() > lasted_s)
+        assert shm.session
+        shm.session.over.set_result("the worker changed its model")
+        await until(lambda: shm.tried == 2)
+        shm.session.over.set_result("the worker changed its model")
+        await until(lambda: link.statistics().losses == 2)
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert shm.tried == 2
 
 
 async def test_where_none_attaches_all_say_why() -> None:
