@@ -4,10 +4,8 @@
 
 Needs the installed project with `models` (onnx, onnxruntime), no torch. Ranges of the activations come from the
 training parts of the clips, as they are and under changed light and a sensor's noise: never from a held-out frame. The
-result is a plain ONNX file (QuantizeLinear and DequantizeLinear around the float operators) with the same input and
-output; onnxruntime fuses it into integer kernels when it loads it. The last convolutions and the arithmetic behind
-them, which makes boxes of up to 416 pixels, stay float. TensorRT wants another form of int8 (scripts/precision.py).
-Same input, seed and versions: the same file.
+last convolutions and the arithmetic behind them, which makes boxes of up to 416 pixels, stay float. TensorRT wants
+another form of int8 (scripts/precision.py). Same input, seed and versions: the same file (quantize.py).
 """
 
 from __future__ import annotations
@@ -20,28 +18,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 import onnx
-from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 
 from augment import Rng, light_field, sensor, tone
 from clip import CLIPS
 from detector_box import letterbox
 from footage import Footage, load
+from quantize import quantize
 from teacher import session
 
 QUANTIZED = ("Conv", "Relu", "Add", "Concat", "MaxPool", "Resize", "Split")
 MOST_OF_A_CLIP = 40
 """Frames: no clip shall outweigh the others."""
-
-
-class Calibration(CalibrationDataReader):
-    """Feeds pictures to onnxruntime's calibration."""
-
-    def __init__(self, pictures: list[np.ndarray]) -> None:
-        self._pictures = iter(pictures)
-
-    def get_next(self) -> dict[str, np.ndarray] | None:
-        planes = next(self._pictures, None)
-        return None if planes is None else {"images": planes[None]}
 
 
 def pictures(clip: Footage, rng: Rng) -> Iterator[np.ndarray]:
@@ -68,35 +55,16 @@ def before_the_last(model: onnx.ModelProto) -> list[str]:
     return [node.name for node in model.graph.node if node.op_type in QUANTIZED and leads[node.name]]
 
 
-def quantize(source: Path, calibrating: list[np.ndarray], out: Path) -> None:
-    """Write the int8 model.
-
-    Weights are of seven bits: on x86 without VNNI the kernels add two products of uint8 and int8 in 16 bits, which
-    may overflow with eight.
-    """
+def write(source: Path, calibrating: list[np.ndarray], out: Path) -> None:
+    """Write the int8 model."""
     model = onnx.load(source)
     for index, node in enumerate(model.graph.node):
         node.name = node.name or f"{node.op_type}_{index}"
     with tempfile.TemporaryDirectory() as folder:
-        named, draft = Path(folder) / "named.onnx", Path(folder) / "draft.onnx"
+        named = Path(folder) / "named.onnx"
         onnx.save(model, named)
-        quantize_static(
-            named,
-            draft,
-            Calibration(calibrating),
-            quant_format=QuantFormat.QDQ,
-            nodes_to_quantize=before_the_last(model),
-            per_channel=True,
-            reduce_range=True,
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
-            calibrate_method=CalibrationMethod.MinMax,
-            extra_options={"CalibMovingAverage": True},
-        )
-        model = onnx.load(draft)
-    del model.metadata_props[:]  # the tool's own marks
-    onnx.checker.check_model(model, full_check=True)
-    onnx.save(model, out)
+        feeds = ({"images": planes[None]} for planes in calibrating)
+        quantize(named, feeds, out, nodes_to_quantize=before_the_last(model))
 
 
 def arguments() -> argparse.Namespace:
@@ -133,7 +101,7 @@ def main() -> None:
         raise SystemExit(f"none of the training clips is below {args.data}")
     calibrating = [planes for clip in clips for planes in pictures(clip, rng)]
     print(f"{len(calibrating)} pictures from {', '.join(clip.clip.name for clip in clips)}")
-    quantize(args.source, calibrating, args.out)
+    write(args.source, calibrating, args.out)
     held_out = [letterbox(rgb)[0] for clip in clips for rgb in clip.rgb[clip.held_out :]]
     print(f"{len(held_out)} held-out pictures: {compared(args.source, args.out, held_out)}")
 

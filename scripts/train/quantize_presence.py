@@ -3,28 +3,25 @@
     python scripts/train/quantize_presence.py --data DIR --float presence_float.onnx --out presence.onnx
 
 Needs the installed project with `models` (onnx, onnxruntime), no torch. Ranges of the activations come from what the
-product's own PresenceGate makes of the training parts of the clips: never of a held-out frame. The result is a plain
-ONNX file (QuantizeLinear and DequantizeLinear around the float operators) with the same input and output; onnxruntime
-fuses it into integer kernels when it loads it. Same input, seed and versions: the same file.
+product's own PresenceGate makes of the training parts of the clips: never of a held-out frame. Same input, seed and
+versions: the same file (quantize.py).
 """
 
 from __future__ import annotations
 
 import argparse
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
-import onnx
-from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 
 from augment import Rng, light_field, sensor, tone
 from clip import CLIPS
 from evaluate_presence import latency
 from footage import Footage, load
 from pipelines.prefilter.presence import PresenceGate, PresenceOptions
+from quantize import quantize
 
 FLOAT_NODES = ("/stem/stem.0/stem.0.0/Conv", "/stem/stem.0/stem.0.2/Relu", "/out/Conv")
 """The first convolution sees planes without a bound (differences over a contrast); the last one makes the score."""
@@ -43,17 +40,6 @@ class Recorder:
     def probability(self, thumbs: np.ndarray) -> float:
         self.asked.append(thumbs.copy())
         return 0.0
-
-
-class Calibration(CalibrationDataReader):
-    """Feeds recorded questions to onnxruntime's calibration, a batch at a time."""
-
-    def __init__(self, asked: np.ndarray, batch: int = 16) -> None:
-        self._batches = iter([asked[at : at + batch] for at in range(0, len(asked), batch)])
-
-    def get_next(self) -> dict[str, np.ndarray] | None:
-        thumbs = next(self._batches, None)
-        return None if thumbs is None else {"thumbs": thumbs}
 
 
 def questions(thumbs: np.ndarray, times_s: list[float], warm: bool) -> list[np.ndarray]:
@@ -86,32 +72,10 @@ def calibration(clips: list[Footage], rng: Rng) -> Iterator[np.ndarray]:
                 yield from questions(run, times_s, warm)
 
 
-def quantize(source: Path, asked: np.ndarray, out: Path) -> None:
-    """Write the int8 model. asked: (n, 2, 96, 160) uint8, in random order.
-
-    Weights are of seven bits: on x86 without VNNI the kernels add two products of uint8 and int8 in 16 bits, which
-    may overflow with eight.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        draft = Path(folder) / "draft.onnx"
-        quantize_static(
-            source,
-            draft,
-            Calibration(asked),
-            quant_format=QuantFormat.QDQ,
-            op_types_to_quantize=list(QUANTIZED),
-            nodes_to_exclude=list(FLOAT_NODES),
-            per_channel=True,
-            reduce_range=True,
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
-            calibrate_method=CalibrationMethod.MinMax,
-            extra_options={"CalibMovingAverage": True},
-        )
-        model = onnx.load(draft)
-    del model.metadata_props[:]  # the tool's own marks
-    onnx.checker.check_model(model, full_check=True)
-    onnx.save(model, out)
+def write(source: Path, asked: np.ndarray, out: Path, batch: int = 16) -> None:
+    """Write the int8 model. asked: (n, 2, 96, 160) uint8, in random order."""
+    feeds = ({"thumbs": asked[at : at + batch]} for at in range(0, len(asked), batch))
+    quantize(source, feeds, out, op_types_to_quantize=list(QUANTIZED), nodes_to_exclude=list(FLOAT_NODES))
 
 
 def arguments() -> argparse.Namespace:
@@ -135,7 +99,7 @@ def main() -> None:
         raise SystemExit(f"none of the training clips is below {args.data}")
     asked = np.concatenate(list(calibration(clips, rng)))
     print(f"{len(asked)} questions from {', '.join(clip.clip.name for clip in clips)}")
-    quantize(args.source, rng.permutation(asked), args.out)
+    write(args.source, rng.permutation(asked), args.out)
     print(f"{args.source}: {latency(args.source)}\n{args.out}: {latency(args.out)}")
 
 

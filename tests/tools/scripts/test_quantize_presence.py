@@ -62,7 +62,7 @@ def test_a_warm_background_is_the_median_and_a_cold_one_the_first_frame(script: 
 
 def test_the_made_model_is_int8_between_float_ends_and_answers_alike(script: ModuleType, tmp_path: Path) -> None:
     made = tmp_path / "int8.onnx"
-    script.quantize(FLOAT, walk(24), made)
+    script.write(FLOAT, walk(24), made)
     nodes = {node.name: node for node in onnx.load(made).graph.node}
     given = {out: node.op_type for node in nodes.values() for out in node.output}
     weighed = {name: given.get(node.input[1]) for name, node in nodes.items() if node.op_type == "Conv"}
