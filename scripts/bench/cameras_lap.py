@@ -1,7 +1,9 @@
 """A clip that is played round and round, without a seam: no camera jumps every hundred seconds.
 
-The end fades into the beginning, and what a camera's noise reduction and an encoder's rate control were doing before
-the beginning is what they do before the end.
+In the last second the pixels go over, one by one and for good, to what the scene was a moment after the beginning:
+played backwards, so that it leads to the beginning, but for a second that nobody is there for. A mixture of the two
+would have less noise, a still picture none that changes, and an encoder would tell either at once. What a camera's
+noise reduction and an encoder's rate control were doing before the beginning is what they do before the end.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import cv2
+import numpy as np
 
 from pipelines.values import U8
 from scripts.bench.scenes.picture import FPS, Source
@@ -46,15 +48,13 @@ class Lap:
         yield from self._closed()
 
     def _closed(self) -> Iterator[U8]:
-        """All pictures, the last ones more and more like the first."""
+        """All pictures, the last ones more and more like some of the first, with noise of their own."""
         count = round(self.scene.seconds * FPS)
-        first: U8 | None = None
+        follow: list[U8] = []
+        width, height = self.wh
+        turn = np.random.default_rng(0).random((height * 3 // 2, width), np.float32)
         for number, picture in enumerate(self.scene.pictures()):
-            first = picture if first is None else first
-            share = (number - (count - _FADE) + 1) / (_FADE + 1)
-            yield picture if share <= 0 else _mixed(picture, first, share)
-
-
-def _mixed(picture: U8, other: U8, share: float) -> U8:
-    mixed: U8 = cv2.addWeighted(picture, 1.0 - share, other, share, 0.0)
-    return mixed
+            if _FADE <= number < 2 * _FADE:
+                follow.append(picture)
+            left = count - 1 - number
+            yield picture if left >= _FADE else np.where(turn < 1.0 - left / _FADE, follow[left], picture)

@@ -28,14 +28,24 @@ class Ramp:
             yield np.full((6, 4), n // 2, np.uint8)
 
 
-def test_the_lead_is_the_end_and_the_end_becomes_the_beginning() -> None:
+def test_the_lead_is_the_end_and_the_end_leads_to_the_beginning() -> None:
     lap = Lap(Ramp())
-    levels = [int(picture[0, 0]) for picture in lap.pictures()]
-    assert len(levels) == round(lap.seconds * FPS) == LEAD + 200
-    assert levels[:LEAD] == levels[-LEAD:]
-    assert levels[LEAD : LEAD + 175] == [n // 2 for n in range(175)], "as it was, but for the last second"
-    assert levels[-1] <= 4, "next to the first, which is 0"
-    assert sorted(levels[-25:], reverse=True) == levels[-25:]
+    pictures = list(lap.pictures())
+    assert len(pictures) == round(lap.seconds * FPS) == LEAD + 200
+    np.testing.assert_array_equal(pictures[:LEAD], pictures[-LEAD:])
+    levels = [int(picture[0, 0]) for picture in pictures[LEAD : LEAD + 175]]
+    assert levels == [n // 2 for n in range(175)], "as it was, but for the last second"
+    np.testing.assert_array_equal(pictures[-1], 25 // 2, "a second after the beginning")
+
+
+def test_each_pixel_goes_over_once_and_is_never_mixed() -> None:
+    before = np.zeros((6, 4), bool)
+    for number, picture in enumerate(list(Lap(Ramp()).pictures())[-25:]):
+        late, early = (175 + number) // 2, (49 - number) // 2
+        gone = picture == early
+        assert np.all(gone | (picture == late))
+        assert np.all(gone[before])
+        before = gone
 
 
 def test_times_count_from_the_lead_on() -> None:
