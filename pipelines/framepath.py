@@ -120,6 +120,11 @@ class FramePath:
         """When the next picture is analysed, monotonic ns; 0: each one is, or it is not known."""
         return self._pacer.next_ns if self._parts.paced else 0
 
+    @property
+    def stopping(self) -> bool:
+        """Asked to stop: nothing goes on any more."""
+        return self._stopping
+
     def stop(self) -> None:
         """From here on every picture is `stopped`, also one that waits for a slot. Any thread."""
         self._stopping = True

@@ -26,6 +26,8 @@ _NEVER_NS = 1 << 62
 _LEAST_VALUE = 2.0
 """Worth of decoding a camera whose packets say nothing: somebody wants it all the same. A score below it is noise,
 which must not put one camera back for another."""
+_TURN_S = 0.5
+"""After its arrival a packet waits no longer than so for its camera's turn to catch up, or reading would lag behind."""
 
 
 class Sign(Enum):
@@ -133,8 +135,9 @@ class PacketPath:
         else:
             self._parts.ledger.settle(packet.sequence, *refusal)
             self._let_go(read_ns)
-            return Sign.REST if self._shed else Sign.NOTHING
-        return Sign.PICTURE if self.decoded > before else Sign.NOTHING
+        if self.decoded > before:
+            return Sign.PICTURE
+        return Sign.REST if self._shed else Sign.NOTHING
 
     def _open(self, packet: Packet) -> Decoder:
         """A fresh decoder that gives output from this packet on."""
@@ -167,7 +170,9 @@ class PacketPath:
         """Decode one packet of an awake camera; its frames go on."""
         if self._decoder is None:
             self._end_audit(read_ns)
-            self._catch_up(packet)
+            if not self._catch_up(packet):
+                self._out_of_turn(packet)
+                return
         self._decode(packet, read_ns, DecodeWork.LIVE)
 
     def _glance(self, packet: Packet, read_ns: int) -> None:
@@ -177,21 +182,37 @@ class PacketPath:
         self._decode(packet, read_ns, DecodeWork.HEARTBEAT)
         self._let_go(read_ns, glance=True)
 
-    def _catch_up(self, packet: Packet) -> None:
-        """Bring a fresh decoder from the last key frame to this packet. What comes out has had its outcome."""
-        decoder = self._open(packet)
+    def _catch_up(self, packet: Packet) -> bool:
+        """Bring a fresh decoder from the last key frame to this packet. What comes out has had its outcome.
+
+        False: it was not this camera's turn.
+        """
         kept = self._parts.gate.kept()
         if not kept:
-            return
-        with self._permit(packet.arrival_ns):
-            before_ns = self.decode_ns
+            self._open(packet)
+            return True
+        with self._permit(packet.arrival_ns) as held:
+            if not held:
+                return False
+            decoder, before_ns = self._open(packet), self.decode_ns
             for earlier in kept:
                 self._timed(decoder, earlier, DecodeWork.CATCH_UP)
         self.catch_up_ns += self.decode_ns - before_ns
+        return True
 
-    def _permit(self, arrival_ns: int) -> AbstractContextManager[object]:
+    def _permit(self, arrival_ns: int) -> AbstractContextManager[bool]:
         share = self._parts.share
-        return nullcontext() if share is None else share.permit(self._parts.camera, arrival_ns)
+        if share is None:
+            return nullcontext(True)
+        waited_s = (time.monotonic_ns() - arrival_ns) / 1e9
+        return share.permit(self._parts.camera, arrival_ns, max(0.0, _TURN_S - waited_s))
+
+    def _out_of_turn(self, packet: Packet) -> None:
+        if self._parts.path.stopping:
+            self._parts.ledger.settle(packet.sequence, Outcome.STOPPED)
+            return
+        self._shed = True
+        self._parts.ledger.settle(packet.sequence, Outcome.SHED, Cause.NO_TURN)
 
     def _decode(self, packet: Packet, read_ns: int, work: DecodeWork) -> None:
         assert self._decoder is not None

@@ -56,9 +56,9 @@ class DecodeShare:
         with self._lock:
             self._budget.forget(camera)
 
-    def permit(self, camera: str, arrival_ns: int) -> AbstractContextManager[bool]:
-        """Blocks until this camera may catch up, the earliest arrival first. False: it was aborted."""
-        return self._permits.hold(camera, arrival_ns)
+    def permit(self, camera: str, arrival_ns: int, timeout_s: float) -> AbstractContextManager[bool]:
+        """Blocks until this camera may catch up, the earliest arrival first. False: too late, or aborted."""
+        return self._permits.hold(camera, arrival_ns, timeout_s)
 
     def abort(self, camera: str) -> None:
         """It stops: let its thread wait for no permit. Only what waits now."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -62,6 +63,20 @@ class ScriptedShare(DecodeShare):
 
     def spent(self, camera: str, cpu_s: float, now_ns: int, work: DecodeWork) -> None:
         self.work.append(work)
+
+
+class BusyShare(ScriptedShare):
+    """Grants all; who wants to catch up gets a turn by the script, one letter per question: g(iven), else not."""
+
+    def __init__(self, script: str) -> None:
+        super().__init__("g" * 100)
+        self._turns = list(script)
+        self.timeouts_s: list[float] = []
+
+    @contextmanager
+    def permit(self, camera: str, arrival_ns: int, timeout_s: float) -> Iterator[bool]:
+        self.timeouts_s.append(timeout_s)
+        yield self._turns.pop(0) == "g"
 
 
 class Bench:
@@ -188,6 +203,18 @@ def test_a_grant_in_the_middle_of_a_group_that_was_not_kept_waits_for_a_key_fram
     assert bench.outcomes == {Outcome.SHED: 4, Outcome.FAILED: 2}
     causes = bench.ledger.snapshot().causes
     assert causes[Outcome.SHED, Cause.OVER_BUDGET] == causes[Outcome.SHED, Cause.NO_KEY_FRAME] == 2
+
+
+def test_a_camera_whose_turn_to_catch_up_does_not_come_sheds_and_reads_on() -> None:
+    bench = Bench()
+    share = BusyShare("--g")
+    gate = ScriptedGate("xxdddddd")
+    pump = bench.pump(FakeSource([FakeStream(bench.ledger, 8)]), gate=gate, share=share)
+    bench.run_to_end(pump)
+    assert bench.outcomes == {Outcome.ASLEEP: 2, Outcome.SHED: 2, Outcome.FAILED: 4}
+    assert bench.ledger.snapshot().causes[Outcome.SHED, Cause.NO_TURN] == 2
+    assert share.work.count(DecodeWork.CATCH_UP) == 4, "asleep and shed, once it was let in"
+    assert all(0 <= timeout_s <= 0.5 for timeout_s in share.timeouts_s)
 
 
 def test_packets_before_the_first_key_frame_are_undecodable() -> None:
