@@ -33,9 +33,14 @@ def timelines(count: int, seconds: float = 100.0, wh: tuple[int, int] = (1920, 1
     return [_recorded(n, seconds, wh) or _drawn(n, seconds, wh) for n in range(count)]
 
 
+def _visits(seconds: float, visit_s: float) -> int:
+    """So many take their share of the timeline."""
+    return max(1, round(ACTIVITY * seconds / visit_s))
+
+
 def _quiet_s(seconds: float, visit_s: float) -> tuple[float, float]:
-    """Between visits, so that they take their share of the timeline."""
-    visits = max(1, round(ACTIVITY * seconds / visit_s))
+    """Between visits."""
+    visits = _visits(seconds, visit_s)
     quiet_s = (seconds - _TAIL_S - visits * visit_s) / (visits + 0.5)
     return 0.85 * quiet_s, 1.15 * quiet_s
 
@@ -46,10 +51,11 @@ def _drawn(number: int, seconds: float, wh: tuple[int, int]) -> Source:
 
 
 def _recorded(number: int, seconds: float, wh: tuple[int, int]) -> Source | None:
-    """The clip's events from another one on in each timeline."""
+    """The clip's events from another one on in each timeline. The last one leaves the place as the first finds it."""
     clip, event_s = _CLIPS[number % len(_CLIPS)]
     turn = number % len(clip.passages)
-    turned: Clip = replace(clip, passages=clip.passages[turn:] + clip.passages[:turn])
+    passages = (clip.passages[turn:] + clip.passages[:turn])[: _visits(seconds, event_s + _FADE_S)]
+    turned: Clip = replace(clip, passages=passages)
     source = Recorded(
         f"capacity{number}",
         turned,
