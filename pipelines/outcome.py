@@ -55,6 +55,8 @@ class Cause(StrEnum):
     """Of `shed`: no room for this camera."""
     PUT_BACK = "put_back"
     """Of `shed`: it was decoding; others are worth more for the cost, or waited too long."""
+    BEHIND = "behind"
+    """Of `shed`: the camera's own thread was so far behind that its answers would have come late."""
     NO_TURN = "no_turn"
     """Of `shed`: other cameras were catching up, and this packet would have waited too long for its camera's turn."""
     AT_PUBLISH = "at_publish"

@@ -26,8 +26,12 @@ _NEVER_NS = 1 << 62
 _LEAST_VALUE = 2.0
 """Worth of decoding a camera whose packets say nothing: somebody wants it all the same. A score below it is noise,
 which must not put one camera back for another."""
-_TURN_S = 0.5
+_TURN_S = 0.4
 """After its arrival a packet waits no longer than so for its camera's turn to catch up, or reading would lag behind."""
+_MOST_LAG_NS = 600_000_000
+"""A packet read so long after its arrival is not decoded: its answer would come late, and reading would stay behind."""
+_AGAIN_NS = 1_000_000_000
+"""Who missed its turn, or was behind, catches up after so long; at a key frame there is nothing to catch up with."""
 
 
 class Sign(Enum):
@@ -68,6 +72,8 @@ class PacketPath:
         self._granted = False
         self._shed = False
         """Packets are shed: since the last refusal no decoder could start."""
+        self._turn_from_ns = 0
+        """It missed its turn to catch up, or was behind, and asks for no other before."""
         self.decoded = 0
         self.decode_ns = 0
         """CPU time of the decoder: awake, catch-up, glances and audit."""
@@ -130,7 +136,7 @@ class PacketPath:
         elif action is Action.SLEEP:
             self._sleep(packet, read_ns)
             return Sign.REST
-        elif (refusal := self._refusal(read_ns)) is None:
+        elif (refusal := self._refusal(packet, read_ns)) is None:
             self._live(packet, read_ns)
         else:
             self._parts.ledger.settle(packet.sequence, *refusal)
@@ -151,10 +157,13 @@ class PacketPath:
         self._release()
         self._audit(packet, read_ns)
 
-    def _refusal(self, now_ns: int) -> tuple[Outcome, Cause] | None:
+    def _refusal(self, packet: Packet, now_ns: int) -> tuple[Outcome, Cause] | None:
         """Why a packet that is wanted cannot be decoded now; None: it can."""
         parts = self._parts
         if parts.share is not None:
+            if now_ns - packet.arrival_ns > _MOST_LAG_NS:
+                self._shed, self._turn_from_ns = True, packet.arrival_ns + _AGAIN_NS
+                return Outcome.SHED, Cause.BEHIND
             value = max(parts.gate.score, _LEAST_VALUE)
             refusal = parts.share.refusal(parts.camera, value, parts.priority, now_ns)
             self._granted = refusal is None
@@ -191,8 +200,11 @@ class PacketPath:
         if not kept:
             self._open(packet)
             return True
+        if packet.arrival_ns < self._turn_from_ns:
+            return False
         with self._permit(packet.arrival_ns) as held:
             if not held:
+                self._turn_from_ns = packet.arrival_ns + _AGAIN_NS
                 return False
             decoder, before_ns = self._open(packet), self.decode_ns
             for earlier in kept:

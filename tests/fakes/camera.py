@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -72,6 +73,7 @@ class FakeStream:
     info: StreamInfo = field(default_factory=lambda: StreamInfo("h264", 64, 32, 25.0))
     closed: bool = False
     keys: tuple[int, ...] = (0,)
+    _began_ns: int = field(default_factory=time.monotonic_ns)
     _interrupted: threading.Event = field(default_factory=threading.Event)
     silent: threading.Event = field(default_factory=threading.Event)
 
@@ -79,7 +81,8 @@ class FakeStream:
         if self.packets > 0:
             self.packets -= 1
             sequence = self.ledger.enter()
-            return Packet(sequence, 100, sequence in self.keys, sequence * 40 * MS, sequence * 40 * MS, None)
+            at_ns = sequence * 40 * MS
+            return Packet(sequence, 100, sequence in self.keys, at_ns, self._began_ns + at_ns, None)
         if self.then == "end":
             return None
         if self.then == "silence":

@@ -207,14 +207,23 @@ def test_a_grant_in_the_middle_of_a_group_that_was_not_kept_waits_for_a_key_fram
 
 def test_a_camera_whose_turn_to_catch_up_does_not_come_sheds_and_reads_on() -> None:
     bench = Bench()
-    share = BusyShare("--g")
-    gate = ScriptedGate("xxdddddd")
-    pump = bench.pump(FakeSource([FakeStream(bench.ledger, 8)]), gate=gate, share=share)
+    share = BusyShare("-g")
+    gate = ScriptedGate("xx" + "d" * 48)
+    pump = bench.pump(FakeSource([FakeStream(bench.ledger, 50)]), gate=gate, share=share)
     bench.run_to_end(pump)
-    assert bench.outcomes == {Outcome.ASLEEP: 2, Outcome.SHED: 2, Outcome.FAILED: 4}
-    assert bench.ledger.snapshot().causes[Outcome.SHED, Cause.NO_TURN] == 2
-    assert share.work.count(DecodeWork.CATCH_UP) == 4, "asleep and shed, once it was let in"
-    assert all(0 <= timeout_s <= 0.5 for timeout_s in share.timeouts_s)
+    assert bench.outcomes == {Outcome.ASLEEP: 2, Outcome.SHED: 25, Outcome.FAILED: 23}, "a second until it asks again"
+    assert bench.ledger.snapshot().causes[Outcome.SHED, Cause.NO_TURN] == 25
+    assert share.work.count(DecodeWork.CATCH_UP) == 27, "asleep and shed, once it was let in"
+    assert len(share.timeouts_s) == 2
+    assert all(timeout_s >= 0 for timeout_s in share.timeouts_s)
+
+
+def test_a_camera_that_missed_its_turn_goes_on_at_a_key_frame() -> None:
+    bench = Bench()
+    share = BusyShare("-")
+    stream = FakeStream(bench.ledger, 8, keys=(0, 5))
+    bench.run_to_end(bench.pump(FakeSource([stream]), gate=ScriptedGate("xxdddddd"), share=share))
+    assert bench.outcomes == {Outcome.ASLEEP: 2, Outcome.SHED: 3, Outcome.FAILED: 3}
 
 
 def test_packets_before_the_first_key_frame_are_undecodable() -> None:
