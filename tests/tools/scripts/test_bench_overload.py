@@ -53,11 +53,14 @@ def look(at_s: float, shed: int) -> tuple[int, dict[str, Any]]:
 @pytest.mark.parametrize(
     ("looks", "recovery_s"),
     [
-        ([look(9, 5), look(11, 7), look(12, 9), look(13, 9)], 2.0),
-        ([look(9, 5), look(11, 5), look(12, 5)], 0.0),
-        ([look(9, 5), look(11, 5), look(12, 6)], None),
+        ([(10.5, 25), (11.5, 50), (12.5, 51), (13.5, 51), (14.5, 51), (15.5, 51), (16.5, 51), (19.5, 76)], 2),
+        ([(10.5, 0), (15.5, 0)], 0),
+        ([(10.5, 0), (11.5, 1), (15.5, 1)], 0),
+        ([(second + 0.5, 2 * second) for second in range(10, 30)], None),
+        ([(10.5, 0), (12.5, 0)], None),
     ],
 )
-def test_it_is_over_when_the_last_packet_was_shed(looks: list[Any], recovery_s: float | None) -> None:
-    watch = Watch((), 5, 5, looks=looks, edges_ns=[0, 5_000_000_000, 10_000_000_000, 30_000_000_000])
+def test_it_is_over_when_next_to_nothing_is_shed(looks: list[tuple[float, int]], recovery_s: int | None) -> None:
+    edges_ns = [0, 5_000_000_000, 10_000_000_000, 30_000_000_000]
+    watch = Watch(["url"], 5, 5, looks=[look(9.5, 0), *(look(*each) for each in looks)], edges_ns=edges_ns)
     assert watch.recovery_s() == recovery_s
