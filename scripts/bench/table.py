@@ -121,7 +121,7 @@ def overload(figures: Figures) -> Iterator[tuple[str, str]]:
     shares = " / ".join(f"{awake['shed_share'][name]:.0%}" for name in ("high", "normal", "low"))
     yield f"all of {figures['cameras']} cameras awake at once: shed of high / normal / low priority", shares
     yield (
-        "the same: most that reading lagged; answers p80; from the end until nothing was shed",
+        "the same: most that reading lagged; answers p80; from the end until next to nothing was shed",
         f"{awake['lag_ms']['p100']:.0f} ms; {awake['result_ms']['p80']:.0f} ms; {_seconds(figures['recovery_s'])}",
     )
 
