@@ -73,7 +73,8 @@ class FakeStream:
     info: StreamInfo = field(default_factory=lambda: StreamInfo("h264", 64, 32, 25.0))
     closed: bool = False
     keys: tuple[int, ...] = (0,)
-    _began_ns: int = field(default_factory=time.monotonic_ns)
+    began_ns: int = field(default_factory=time.monotonic_ns)
+    """Arrival of the first packet."""
     _interrupted: threading.Event = field(default_factory=threading.Event)
     silent: threading.Event = field(default_factory=threading.Event)
 
@@ -82,7 +83,7 @@ class FakeStream:
             self.packets -= 1
             sequence = self.ledger.enter()
             at_ns = sequence * 40 * MS
-            return Packet(sequence, 100, sequence in self.keys, at_ns, self._began_ns + at_ns, None)
+            return Packet(sequence, 100, sequence in self.keys, at_ns, self.began_ns + at_ns, None)
         if self.then == "end":
             return None
         if self.then == "silence":

@@ -226,6 +226,16 @@ def test_a_camera_that_missed_its_turn_goes_on_at_a_key_frame() -> None:
     assert bench.outcomes == {Outcome.ASLEEP: 2, Outcome.SHED: 3, Outcome.FAILED: 3}
 
 
+def test_a_camera_that_is_behind_sheds_what_would_be_answered_late() -> None:
+    bench = Bench()
+    share = ScriptedShare("")
+    stream = FakeStream(bench.ledger, 5, began_ns=time.monotonic_ns() - 60_000_000_000)
+    bench.run_to_end(bench.pump(FakeSource([stream]), gate=ScriptedGate("dddgd"), share=share))
+    assert bench.outcomes == {Outcome.SHED: 4, Outcome.FAILED: 1}, "the heartbeat's key frame is one in fifteen seconds"
+    assert bench.ledger.snapshot().causes[Outcome.SHED, Cause.BEHIND] == 4
+    assert CameraState.LIVE in bench.states()
+
+
 def test_packets_before_the_first_key_frame_are_undecodable() -> None:
     bench = Bench()
     stream = FakeStream(bench.ledger, 4, keys=(2,))
