@@ -58,7 +58,8 @@ class Cause(StrEnum):
     BEHIND = "behind"
     """Of `shed`: the camera's own thread was so far behind that its answers would have come late."""
     NO_TURN = "no_turn"
-    """Of `shed`: other cameras were catching up, and this packet would have waited too long for its camera's turn."""
+    """Of `shed`: other cameras were catching up, and this packet would have waited too long for its camera's turn; or
+    it came within the second after that, or after `behind`, in which its camera does not ask for one."""
     AT_PUBLISH = "at_publish"
     AT_WORKER = "at_worker"
     NO_WORKER = "no_worker"

@@ -220,6 +220,7 @@ class PacketPath:
         return share.permit(self._parts.camera, arrival_ns, max(0.0, _TURN_S - waited_s))
 
     def _out_of_turn(self, packet: Packet) -> None:
+        """Settle a packet whose camera may not catch up now, or stops and let its place in the line go."""
         if self._parts.path.stopping:
             self._parts.ledger.settle(packet.sequence, Outcome.STOPPED)
             return

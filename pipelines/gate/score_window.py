@@ -10,7 +10,8 @@ class SlidingQuantiles:
     """Exact quantiles over a window of time. One thread. About 1 us per number at 500 in the window.
 
     Bound: `most` numbers; when full, the oldest goes before its time, so a faster stream has a shorter window. They lie
-    side by side in memory: a camera comes to it ten times a second, and finds none of it in the processor's caches.
+    side by side in memory: a sleeping camera comes to it six times a second, and finds none of it in the processor's
+    caches.
     """
 
     __slots__ = ("_gone", "_most", "_sorted", "_times", "_values", "_window_ns")
