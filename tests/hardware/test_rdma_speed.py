@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import math
 import os
 import re
 import shutil
@@ -32,19 +33,24 @@ ROUNDS = int(os.environ.get("FRAMEGATE_RDMA_ROUNDS", "6"))
 IN_FLIGHT, FRAMES = 8, 24
 TRIPS = 100
 START_S = 120.0
-HANGS_S, TRIES = 60.0, 3
+HANGS_S, TRIES = 60.0, 5
 pytestmark = pytest.mark.timeout(500)
 _ports = itertools.count(18_600)
 
 
 def perftest(far: Far, hosts: Hosts, command: str, *options: str) -> list[float]:
-    """The numbers of its one result line: far host serves, this one measures. The tool may hang: once more."""
+    """The numbers of its one result line: far host serves, this one measures.
+
+    Once more where the tool hangs, or could not tell how fast the processor's counter runs: it then prints zeros.
+    """
     if shutil.which(command) is None:
         pytest.skip(f"{command} is not installed: apt-get install perftest")
     for _ in range(TRIES):
         with contextlib.suppress(subprocess.TimeoutExpired):
-            return _perftest(far, hosts, command, *options)
-    pytest.fail(f"{command} did not end within {HANGS_S:g} s, {TRIES} times")
+            numbers = _perftest(far, hosts, command, *options)
+            if 0 < numbers[3] < math.inf:
+                return numbers
+    pytest.fail(f"{command} hung for {HANGS_S:g} s or measured nothing, {TRIES} times")
 
 
 def _perftest(far: Far, hosts: Hosts, command: str, *options: str) -> list[float]:
