@@ -11,7 +11,7 @@ _DENIED_NS = 3_000_000_000
 """An unbroken run of answers without anything wanted that is this long is believed."""
 _RUN_GAP_NS = 1_000_000_000
 """Answers further apart are not of one run: between them the camera slept, or the worker was away."""
-_STILL_LIFE_NS = 30 * 1_000_000_000
+_STILL_LIFE_NS = 10 * 1_000_000_000
 """What has not moved for so long has been parked, and lets the camera sleep though its episode lives."""
 
 

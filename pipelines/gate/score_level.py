@@ -7,6 +7,10 @@ Within a kind each QP has a level of its own once it was seen often enough. What
 stream to stream (measured: 0.1 to 1.3 in natural logarithms; most of a quiet picture is noise at the edge of being
 dropped), so nothing is assumed where it can be seen. A QP that is new is compared by complexity,
 `ln(bytes) + ln_per_qp * QP`.
+
+Where noise is coded, sizes go on falling to the end of the group (by a quarter between the 17th packet and the 49th,
+seen at QP 18): against one level for all of these, the middle of every group would look busy. So a packet is compared
+with its stretch of the group as soon as that is known, and with its wider stage before.
 """
 
 from __future__ import annotations
@@ -25,8 +29,42 @@ _MOST_LN = 3.0
 """One packet counts for no more than a factor of 20."""
 _EMPTY_BYTES = 64
 """An empty picture takes a few tens of bytes; their differences mean nothing."""
-_STAGES = (0, 1, 2, 3, 4, 5, 5, 5, 5) + (6,) * 8
-"""By packets since the key frame; later ones are alike, stage 7."""
+_STAGES = (0, 1, 2, 3, 4, 5, 5, 5, 5) + (6,) * 8 + (7,)
+"""By packets since the key frame; later ones are alike."""
+_FIRST_WIDTH = 4
+_PASSES = 2
+"""A stretch of the group is known once the window has so many of it: one alone may be what is happening now."""
+
+
+def _stretches() -> tuple[tuple[int, int], ...]:
+    """Number and width of the stretch each packet of a group is in, by packets since the key frame; later ones are in
+    the last. They widen as the curve flattens."""
+    out = [(place, 1) for place in range(_FIRST_WIDTH + 1)]
+    while len(out) < _LONGEST_GROUP:
+        width = max(_FIRST_WIDTH, len(out) // 4)
+        out += [(len(out), width)] * width
+    return tuple(out)
+
+
+_LONGEST_GROUP = 375
+"""Of packets: 15 s at 25 per second."""
+_STRETCHES = _stretches()
+_PLACE_BITS = 9
+"""Of a key: which stage or stretch; QP above it."""
+
+
+class _Like:
+    """The levels of one kind of packets, at each place of the group."""
+
+    __slots__ = ("by_qp", "by_stage", "by_stretch")
+
+    def __init__(self) -> None:
+        self.by_stage: dict[int, SlidingQuantiles] = {}
+        """Complexity."""
+        self.by_qp: dict[int, SlidingQuantiles] = {}
+        """Size, by stage and QP."""
+        self.by_stretch: dict[int, SlidingQuantiles] = {}
+        """Size, by stretch and QP."""
 
 
 class Levels:
@@ -36,20 +74,24 @@ class Levels:
         """window_ns: of the levels by complexity; those by QP have twice as long, as each is seen more seldom."""
         self._ln_per_qp = ln_per_qp
         self._window_ns = window_ns
-        self._by_kind: dict[object, SlidingQuantiles] = {}
-        self._by_qp: dict[object, SlidingQuantiles] = {}
+        self._likes: dict[object, _Like] = {}
         self._since_key = 0
 
     def above(self, facts: PacketFacts, time_ns: int) -> float:
         """Of one packet with a picture, limited; 0 while its kind is new. Learns the packet."""
         self._since_key = 0 if facts.is_key else self._since_key + 1
-        stage = _STAGES[self._since_key] if self._since_key < len(_STAGES) else 7
-        kind = (facts.is_key, facts.is_reference, facts.slice_type, stage, facts.qp is None)
+        qp = facts.qp or 0
+        like = self._like(facts)
+        stage = _STAGES[min(self._since_key, len(_STAGES) - 1)]
+        stretch, width = _STRETCHES[min(self._since_key, len(_STRETCHES) - 1)]
         size = log(facts.payload_bytes + _EMPTY_BYTES)
-        complexity = size + self._ln_per_qp * (facts.qp or 0)
-        general = self._window(self._by_kind, kind, self._window_ns)
-        own = self._window(self._by_qp, (kind, facts.qp), 2 * self._window_ns) if self._ln_per_qp else general
-        if len(own) >= _LEAST_SAMPLES:
+        complexity = size + self._ln_per_qp * qp
+        general = self._window(like.by_stage, stage, self._window_ns)
+        own = self._window(like.by_qp, qp << _PLACE_BITS | stage, 2 * self._window_ns) if self._ln_per_qp else general
+        near = self._window(like.by_stretch, qp << _PLACE_BITS | stretch, 2 * self._window_ns)
+        if len(near) >= max(_LEAST_SAMPLES, _PASSES * width):
+            above = size - near.quantile(_LEVEL_SHARE)
+        elif len(own) >= _LEAST_SAMPLES:
             above = size - own.quantile(_LEVEL_SHARE)
         elif len(general) >= _LEAST_SAMPLES:
             above = complexity - general.quantile(_LEVEL_SHARE)
@@ -58,10 +100,18 @@ class Levels:
         general.add(complexity, time_ns)
         if own is not general:
             own.add(size, time_ns)
+        near.add(size, time_ns)
         return max(-_MOST_LN, min(_MOST_LN, above))
 
+    def _like(self, facts: PacketFacts) -> _Like:
+        kind = (facts.is_key, facts.is_reference, facts.slice_type, facts.qp is None)
+        found = self._likes.get(kind)
+        if found is None:
+            found = self._likes[kind] = _Like()
+        return found
+
     @staticmethod
-    def _window(windows: dict[object, SlidingQuantiles], key: object, window_ns: int) -> SlidingQuantiles:
+    def _window(windows: dict[int, SlidingQuantiles], key: int, window_ns: int) -> SlidingQuantiles:
         found = windows.get(key)
         if found is None:
             found = windows[key] = SlidingQuantiles(window_ns, _MOST_SAMPLES)

@@ -7,15 +7,14 @@ code it: no packet is small.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from typing import NamedTuple
 
 _LEAST_PACKETS = 3
 """However slow the stream is."""
 _SHORT_SHARE = 0.55
 
 
-@dataclass(frozen=True, slots=True)
-class Figures:
+class Figures(NamedTuple):
     """Of the window."""
 
     mean: float

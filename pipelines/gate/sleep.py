@@ -37,7 +37,7 @@ class SleepOptions(BaseModel, frozen=True, extra="forbid"):
 
     enabled: bool = Field(True, description="false: every packet is decoded.")
     threshold: float = Field(
-        4.0,
+        3.5,
         gt=0,
         description="Packet score, in deviations from the stream's own quiet, that wakes a second after a key frame.",
     )
@@ -46,7 +46,7 @@ class SleepOptions(BaseModel, frozen=True, extra="forbid"):
     )
     look_s: float = Field(0.4, gt=0, description="Awake this long when packets woke it and nothing is seen, s.")
     cost_power: float = Field(
-        0.7, ge=0, le=2, description="How much the score asked for grows with what has to be caught up with; 0: not."
+        0.3, ge=0, le=2, description="How much the score asked for grows with what has to be caught up with; 0: not."
     )
     heartbeat_s: float = Field(
         15.0, ge=1, description="A sleeping camera's key frame is decoded at least this often, s."

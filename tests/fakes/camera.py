@@ -72,6 +72,8 @@ class FakeStream:
     make_decoder: Callable[[], FakeDecoder] = FakeDecoder
     info: StreamInfo = field(default_factory=lambda: StreamInfo("h264", 64, 32, 25.0))
     closed: bool = False
+    wanted_ns: list[int] = field(default_factory=list)
+    """Of each read."""
     keys: tuple[int, ...] = (0,)
     began_ns: int = field(default_factory=time.monotonic_ns)
     """Arrival of the first packet."""
@@ -79,6 +81,7 @@ class FakeStream:
     silent: threading.Event = field(default_factory=threading.Event)
 
     def read(self, wanted_ns: int = 0) -> Packet | None:
+        self.wanted_ns.append(wanted_ns)
         if self.packets > 0:
             self.packets -= 1
             sequence = self.ledger.enter()

@@ -62,9 +62,9 @@ def test_of_an_episode_what_moved_has_left_and_what_stood_still_may_come_back(mo
 def test_what_has_been_parked_lets_the_camera_sleep() -> None:
     attention = Attention()
     attention.last_there_ns(10 * S, seen=True, moving=True)
-    answers(attention, 39, 40, wanted_s=40, alive=True)
-    assert attention.last_there_ns(round(39.9 * S), seen=False, moving=False) == round(39.9 * S)
-    assert attention.last_there_ns(round(40.1 * S), seen=False, moving=False) is None
+    answers(attention, 19, 20, wanted_s=20, alive=True)
+    assert attention.last_there_ns(round(19.9 * S), seen=False, moving=False) == round(19.9 * S)
+    assert attention.last_there_ns(round(20.1 * S), seen=False, moving=False) is None
 
 
 def test_a_new_clock_begins_anew() -> None:

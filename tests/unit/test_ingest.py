@@ -29,15 +29,29 @@ from tests.fakes.camera import FakeDecoder, FakeSource, FakeStream
 class ScriptedGate(OpenGate):
     """Does what the script says, packet by packet: d(ecode), g(lance), anything else: asleep."""
 
-    def __init__(self, script: str) -> None:
+    def __init__(self, script: str, near: Sequence[float] = ()) -> None:
+        """near: of each packet, how near it is to waking the camera; empty: not near."""
         super().__init__()
+        self._near, self._nearness = list(near), 0.0
+        self._decoding = False
         self._actions = [{"d": Action.DECODE, "g": Action.GLANCE}.get(letter, Action.SLEEP) for letter in script]
         self._kept: list[Packet] = []
         self.seen_ns: list[int] = []
 
+    @property
+    def decoding(self) -> bool:
+        return self._decoding
+
+    @property
+    def nearness(self) -> float:
+        return self._nearness
+
     def admit(self, packet: Packet) -> Action:
         self._kept = [packet] if packet.is_keyframe else [*self._kept, packet]
-        return self._actions[packet.sequence]
+        self._nearness = self._near.pop(0) if self._near else 0.0
+        action = self._actions[packet.sequence]
+        self._decoding = action is Action.DECODE
+        return action
 
     @property
     def whole(self) -> bool:
@@ -175,6 +189,15 @@ def test_sleeping_packets_are_settled_at_once_and_a_catch_up_gives_nothing_twice
     assert len(decoders) == 2
     assert all(d.closed for d in decoders)
     assert len(gate.seen_ns) == 6
+
+
+def test_packets_of_a_sleeper_may_gather_until_it_is_near_to_waking() -> None:
+    bench = Bench()
+    stream = FakeStream(bench.ledger, 7)
+    gate = ScriptedGate("ssssddd", near=[0.1, 0.7, 0.5, 0.9, 1.1, 1.0, 1.0])
+    bench.run_to_end(bench.pump(FakeSource([stream]), gate=gate))
+    at_once = [wanted_ns == 0 for wanted_ns in stream.wanted_ns]
+    assert at_once[1:5] == [False, True, False, True]
 
 
 def test_what_the_budget_refuses_is_shed_and_a_grant_catches_up() -> None:
