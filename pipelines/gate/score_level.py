@@ -80,7 +80,7 @@ class Levels:
     def above(self, facts: PacketFacts, time_ns: int) -> float:
         """Of one packet with a picture, limited; 0 while its kind is new. Learns the packet."""
         self._since_key = 0 if facts.is_key else self._since_key + 1
-        qp = facts.qp or 0
+        qp = (facts.qp or 0) if self._ln_per_qp else 0
         like = self._like(facts)
         stage = _STAGES[min(self._since_key, len(_STAGES) - 1)]
         stretch, width = _STRETCHES[min(self._since_key, len(_STRETCHES) - 1)]

@@ -66,3 +66,9 @@ def test_one_packet_counts_for_so_much_and_no_more() -> None:
     found = above([packet(80_000, key=True), *[packet(8000)] * 100, packet(8_000_000), packet(1)])
 
     assert found[-2:] == [3.0, -3.0]
+
+
+def test_where_a_step_is_worth_nothing_only_sizes_count() -> None:
+    group = [packet(90_000, key=True), *[packet(8000)] * 49]
+
+    assert above([*group * 6, group[0], packet(16_000, qp=40)], ln_per_qp=0)[-1] == pytest.approx(0.69, abs=0.02)
