@@ -69,6 +69,7 @@ def test_one_packet_counts_for_so_much_and_no_more() -> None:
 
 
 def test_where_a_step_is_worth_nothing_only_sizes_count() -> None:
-    group = [packet(90_000, key=True), *[packet(8000)] * 49]
+    group = [packet(90_000, key=True), *[packet(8000, qp=26), packet(16_000, qp=40)] * 24]
 
-    assert above([*group * 6, group[0], packet(16_000, qp=40)], ln_per_qp=0)[-1] == pytest.approx(0.69, abs=0.02)
+    assert above(group * 12, ln_per_qp=0)[-1] == pytest.approx(0.69, abs=0.02)
+    assert above(group * 12)[-1] == pytest.approx(0.0, abs=0.02)
