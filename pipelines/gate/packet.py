@@ -18,7 +18,7 @@ class PacketGateOptions(SleepOptions, ScoreOptions, GopOptions, frozen=True, ext
 
 
 class PacketGate:
-    """Implements contracts.PacketGate. Pump thread; `trigger` from any. Costs some 15 us per packet."""
+    """Implements contracts.PacketGate. Pump thread; `trigger` from any. Costs some 18 us per packet."""
 
     def __init__(self, options: PacketGateOptions, paced: bool) -> None:
         self._paced = paced
